@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0
+# Each target does its own set-up; scripts/do holds the steps behind each.
+# ARCH=arm64 or ARCH=x86_64 narrows a target to one machine.
+
+TARGETS := demo check shell tree refresh series lint clean distclean help
+.PHONY: $(TARGETS)
+.DEFAULT_GOAL := help
+
+$(TARGETS):
+	@scripts/do $@ $(ARCH)
