@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Read a kernel log for what must never be in it."""
+import re
+
+BAD = re.compile(
+    r"WARNING:|\bBUG:|\bBUG at |\bOops\b|Kernel panic|Call trace:|Call Trace:"
+    r"|Unable to handle kernel|general protection fault|Internal error:"
+    r"|UBSAN:|KASAN:|KCSAN:|KFENCE:|refcount_t: |list_(add|del) corruption"
+    r"|possible circular locking|possible recursive locking"
+    r"|inconsistent lock state|suspicious RCU usage|bad unlock balance"
+    r"|sleeping function called|scheduling while atomic"
+    r"|INFO: task .* blocked|soft lockup|hard LOCKUP|rcu.*stall"
+    r"|kmemleak: \d+ new|\bleaked\b|memory leak"
+    r"|unexpected event|event 0x[0-9a-f]+ received|arm-smmu-v3.*timeout"
+    r"|unexpected global error|GERROR|EVTQ overflow|PRIQ overflow"
+    r"|DMAR: .*(fault|Fault|error|Error|timeout|VT-d detected)"
+    r"|irq \d+: nobody cared|\bsegfault\b|unhandled signal",
+)
+# KUnit prints into the same log; names of its cases say anything.
+NOISE = re.compile(r"^\s*(\[[ 0-9.]+\] )?\s*(ok |not ok |# )")
+
+
+def bad_lines(text):
+    """The lines of a kernel log that make its run a failure."""
+    return [line.strip() for line in text.splitlines()
+            if BAD.search(line) and not NOISE.match(line)]

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boot a kernel on one of the machines in bench/machines."""
+import configparser
+import dataclasses
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import threading
+
+BENCH = pathlib.Path(__file__).resolve().parent
+BUILD = pathlib.Path(os.environ["BUILD"])
+COMMON = "-nodefaults -display none -no-reboot -monitor none"
+APPEND = "panic=-1 loglevel=7 printk.time=1"
+
+
+@dataclasses.dataclass
+class Run:
+    """What a boot left behind."""
+    lines: list             # from the second serial port
+    console: str            # from the first
+    stderr: str             # QEMU's own
+    status: object          # QEMU's exit status, None if it was killed
+
+    def trouble(self, seconds):
+        """What is wrong with the emulator itself, or None."""
+        if self.status is None:
+            return f"still running after {seconds} s: killed"
+        if self.status < 0:
+            name = signal.Signals(-self.status).name
+            return f"the emulator died of {name}\n{self.stderr}"
+        if self.status:
+            return f"the emulator failed\n{self.stderr}"
+        return None
+
+
+class Machine:
+    """One section of bench/machines."""
+
+    def __init__(self, arch):
+        config = configparser.ConfigParser(interpolation=None)
+        config.read(BENCH / "machines")
+        self.arch = arch
+        self.section = config[arch]
+
+    def command(self, append, initrd):
+        section = self.section
+        args = [BUILD / "qemu-build" / section["qemu"],
+                *shlex.split(COMMON), *shlex.split(section["args"]),
+                "-kernel",
+                BUILD / f"kernel-{self.arch}" / section["kernel"],
+                "-append", " ".join([f"console={section['console']}", APPEND,
+                                     section["append"], *append])]
+        if initrd:
+            args += ["-initrd", BUILD / f"guest-{self.arch}/initramfs.gz"]
+        return [str(x) for x in args]
+
+    def shell(self):
+        """Replace this process by a guest on the terminal."""
+        command = self.command(["kunit.enable=0"], True)
+        command += ["-serial", "mon:stdio"]
+        os.execv(command[0], command)
+
+    def boot(self, where, append, initrd, seconds, live=None):
+        """Run until the guest powers off; its logs go to the directory."""
+        where.mkdir(parents=True, exist_ok=True)
+        console = where / "console.log"
+        console.write_bytes(b"")
+        command = self.command(append, initrd) + [
+            "-serial", f"file:{console}",
+            "-chardev", "stdio,id=tap,signal=off", "-serial", "chardev:tap"]
+        (where / "command").write_text(shlex.join(command) + "\n")
+        lines = []
+        with open(where / "qemu.log", "w+b") as stderr, \
+             open(where / "tap.log", "wb") as log, \
+             subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=stderr) as qemu:
+            late = threading.Event()
+
+            def kill():
+                late.set()
+                qemu.kill()
+
+            timer = threading.Timer(seconds, kill)
+            timer.start()
+            try:
+                for raw in qemu.stdout:
+                    log.write(raw)
+                    log.flush()
+                    line = raw.decode(errors="replace").rstrip("\r\n")
+                    lines.append(line)
+                    if live:
+                        live(line)
+                status = qemu.wait()
+            finally:
+                timer.cancel()
+                qemu.kill()
+            stderr.seek(0)
+            errors = stderr.read().decode(errors="replace")
+        return Run(lines, console.read_text(errors="replace"), errors,
+                   None if late.is_set() else status)

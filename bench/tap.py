@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Read TAP (kselftest, glib, our scripts) and KUnit's nested KTAP."""
+import dataclasses
+import re
+
+RESULT = re.compile(
+    r"^(?P<indent> *)(?P<not>not )?ok\b *(?P<number>\d+)? *(?:- )?"
+    r"(?P<name>.*?)(?: *# *(?P<word>SKIP|TODO)\b[: ]*(?P<reason>.*))?$",
+    re.IGNORECASE)
+PLAN = re.compile(r"^( *)1\.\.(\d+)(?: *# *SKIP\b *(.*))?$", re.IGNORECASE)
+STAMP = re.compile(r"^\[[ 0-9.]+\] ")
+SUBTEST = re.compile(r"^( *)# Subtest: (.*)$")
+RUN = re.compile(r"^# +RUN +(\S+)")
+STEP = 4                    # columns of one level of nesting
+
+
+@dataclasses.dataclass
+class Case:
+    """The result of one test case."""
+    name: str
+    verdict: str            # "pass", "fail" or "skip"
+    detail: str = ""        # why it was skipped, or what was said before
+
+
+class Level:
+    """Results at one indentation, up to the result that closes them."""
+
+    def __init__(self, name):
+        self.name = name
+        self.plan = None
+        self.count = 0
+        self.failed = False
+
+
+class Parser:
+    """Feed it lines; finish() gives the cases, broken framing included."""
+
+    def __init__(self):
+        self.cases = []
+        self.levels = [Level("")]
+        self.said = []
+        self.title = {}
+        self.current = None     # the case a harness says it is running
+
+    def problem(self, text):
+        self.cases.append(Case(self.prefix() + "(output)", "fail", text))
+
+    def prefix(self):
+        return "".join(x.name + "." for x in self.levels[1:])
+
+    def feed(self, line):
+        line = STAMP.sub("", line.rstrip("\r\n"))
+        plan, result = PLAN.match(line), RESULT.match(line)
+        if plan:
+            self.on_plan(plan)
+        elif result:
+            self.on_result(result)
+        elif line.startswith("Bail out!"):
+            self.problem(line)
+        else:
+            title, run = SUBTEST.match(line), RUN.match(line)
+            if title:
+                self.open(len(title[1]), title[2])
+            if run:
+                self.current = run[1]
+            self.said.append(line)
+
+    def open(self, indent, name):
+        depth = indent // STEP
+        if depth == len(self.levels):
+            self.levels.append(Level(name))
+        elif depth < len(self.levels) and depth > 0:
+            self.levels[depth].name = name
+
+    def on_plan(self, plan):
+        depth = len(plan[1]) // STEP
+        if depth >= len(self.levels):
+            self.open(len(plan[1]), "?")
+        level = self.levels[min(depth, len(self.levels) - 1)]
+        if level.plan is not None:
+            self.problem(f"a second plan: {plan[0].strip()}")
+        level.plan = int(plan[2])
+        if level.plan == 0 and plan[3]:
+            self.cases.append(Case(self.prefix() + "(all)", "skip", plan[3]))
+
+    def on_result(self, result):
+        depth = len(result["indent"]) // STEP
+        if depth >= len(self.levels):
+            self.problem(f"a result nested in nothing: {result[0].strip()}")
+            return
+        passed = not result["not"]
+        closing = None
+        while len(self.levels) > depth + 1:
+            closing = self.close()
+        level = self.levels[depth]
+        level.count += 1
+        number = result["number"]
+        if number and int(number) != level.count:
+            self.problem(f"result {number} where {level.count} was due: "
+                         "some are missing")
+            level.count = int(number)
+        name = result["name"].strip() or self.current or str(level.count)
+        if closing:
+            # The sum of the results below, not a case of its own.
+            if not passed and not closing.failed:
+                self.problem(f"{name} failed outside its cases")
+        else:
+            self.case(name, passed, result)
+        level.failed |= not passed
+        self.said = []
+        self.current = None
+
+    def case(self, name, passed, result):
+        reason = (result["reason"] or "").strip()
+        word = (result["word"] or "").upper()
+        name = self.prefix() + name
+        said = "\n".join(self.said[-20:])
+        if not passed:
+            self.cases.append(Case(name, "fail", said))
+        elif word == "SKIP" and reason:
+            self.cases.append(Case(name, "skip", reason))
+        elif word:
+            self.cases.append(Case(name, "fail",
+                                   f"{word} without a reason is no result"))
+        else:
+            self.cases.append(Case(name, "pass"))
+
+    def close(self):
+        """End the innermost level and check it against its plan."""
+        level = self.levels[-1]
+        # KUnit gives no plan for the parameters of a case.
+        if level.plan is None and len(self.levels) <= 2:
+            self.problem("no plan")
+        elif level.plan is not None and level.plan != level.count:
+            self.problem(f"planned {level.plan}, saw {level.count}")
+        return self.levels.pop()
+
+    def finish(self):
+        if len(self.levels) > 1:
+            self.problem("the output ends inside a subtest")
+        while self.levels:
+            self.close()
+        self.levels = [Level("")]
+        if not self.cases:
+            self.problem("no test case at all")
+        return self.cases
+
+
+def parse(lines):
+    """All cases in these lines."""
+    parser = Parser()
+    for line in lines:
+        parser.feed(line)
+    return parser.finish()
