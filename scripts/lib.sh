@@ -92,12 +92,13 @@ cross() {
 	esac
 }
 
-# kmake ARCH ARGUMENT...: the kernel's make, in that architecture's build tree.
+# kmake ARCH ARGUMENT...: the kernel's make, in that architecture's build tree,
+# or in $KBUILD_OUT.
 kmake() {
 	local arch=$1 prefix
 	prefix=$(cross "$1")
 	shift
-	make -C "$BUILD/linux" O="$BUILD/kernel-$arch" ARCH="$arch" LOCALVERSION= \
+	make -C "$BUILD/linux" O="${KBUILD_OUT:-$BUILD/kernel-$arch}" ARCH="$arch" LOCALVERSION= \
 		CROSS_COMPILE="$prefix" CC="$CCACHE${prefix}gcc" \
 		KBUILD_BUILD_USER=bench KBUILD_BUILD_HOST=bench \
 		KBUILD_BUILD_TIMESTAMP="1970-01-01" -j"$JOBS" "$@"
