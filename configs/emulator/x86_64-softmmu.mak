@@ -1,4 +1,0 @@
-# Devices of the x86_64 machine.
-CONFIG_Q35=y
-CONFIG_VTD=y
-CONFIG_SVADEV=y
