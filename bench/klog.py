@@ -20,7 +20,8 @@ BAD = re.compile(
 NOISE = re.compile(r"^\s*(\[[ 0-9.]+\] )?\s*(ok |not ok |# )")
 
 
-def bad_lines(text):
+def bad_lines(text, expected=()):
     """The lines of a kernel log that make its run a failure."""
     return [line.strip() for line in text.splitlines()
-            if BAD.search(line) and not NOISE.match(line)]
+            if BAD.search(line) and not NOISE.match(line)
+            and not any(re.search(x, line) for x in expected)]
