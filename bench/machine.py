@@ -57,10 +57,9 @@ class Machine:
         return [str(x) for x in args]
 
     def shell(self):
-        """Replace this process by a guest on the terminal."""
+        """A guest on the terminal; QEMU's exit status."""
         command = self.command(["kunit.enable=0"], True)
-        command += ["-serial", "mon:stdio"]
-        os.execv(command[0], command)
+        return subprocess.call(command + ["-serial", "mon:stdio"])
 
     def boot(self, where, append, initrd, seconds, live=None):
         """Run until the guest powers off; its logs go to the directory."""
