@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Domains attached to PASIDs of devices
+ *
+ * A request that carries a PASID is not translated by the RID domain of its
+ * device but by the domain attached to that (device, PASID). Attachments belong
+ * to the device: devices that share a RID domain share no PASID, and changing
+ * the RID domain leaves the attachments alone.
+ *
+ * Attachments come and go under the mutex of the device's group. Page requests
+ * look them up under RCU and hold on to what they find with a reference.
+ * Detaching waits for these references. It does not hold the mutex meanwhile, as
+ * the page may have to come from a disk, or from another process: until it is
+ * done the attachment stays where it is and is marked as closing, and whoever
+ * cares about the same PASID of the same device waits for that.
+ */
+#include <linux/iommu.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+#include "iommu-priv.h"
+
+/* Woken up whenever something has been detached, with its group locked */
+static DECLARE_WAIT_QUEUE_HEAD(iommu_pasid_detached);
+
+/**
+ * iommu_attachment_get() - find an attachment and keep it from being freed
+ * @dev: a device that the IOMMU driver has not released yet
+ * @pasid: the PASID of a page request
+ *
+ * Context: any.
+ * Return: the attachment, to be given back with iommu_attachment_put(), or NULL
+ * if nothing is attached or it is already gone except for its last users.
+ */
+struct iommu_attachment *iommu_attachment_get(struct device *dev,
+					      ioasid_t pasid)
+{
+	struct iommu_attachment *attachment;
+
+	rcu_read_lock();
+	attachment = xa_load(&dev->iommu->attachments, pasid);
+	if (attachment && !refcount_inc_not_zero(&attachment->users))
+		attachment = NULL;
+	rcu_read_unlock();
+
+	return attachment;
+}
+
+/**
+ * iommu_attachment_put() - give back what iommu_attachment_get() returned
+ * @attachment: the attachment; it, its domain and its device may go away the
+ *		moment this is called
+ *
+ * Context: any.
+ */
+void iommu_attachment_put(struct iommu_attachment *attachment)
+{
+	if (refcount_dec_and_test(&attachment->users))
+		complete(&attachment->idle);
+}
+
+static bool iommu_pasid_closing(struct iommu_group *group, struct device *dev,
+				ioasid_t pasid)
+{
+	struct iommu_attachment *attachment;
+
+	if (!iommu_group_has_device(group, dev))
+		return false;
+
+	attachment = iommu_pasid_lookup(dev, pasid);
+	return attachment && attachment->closing;
+}
+
+/**
+ * iommu_pasid_wait_closing() - wait until nobody is detaching from a PASID
+ * @group: the group of the device
+ * @dev: the device, which may leave the group meanwhile
+ * @pasid: the PASID
+ *
+ * Context: mutex of @group held, but dropped while this waits. May sleep.
+ */
+void iommu_pasid_wait_closing(struct iommu_group *group, struct device *dev,
+			      ioasid_t pasid)
+{
+	iommu_group_assert_locked(group);
+
+	wait_event_cmd(iommu_pasid_detached,
+		       !iommu_pasid_closing(group, dev, pasid),
+		       iommu_group_unlock(group), iommu_group_lock(group));
+}
+
+/*
+ * The hardware has forgotten about it. Wait for what it reported before, and
+ * free the attachment. Being marked, it is safe from others. So is the device:
+ * it cannot be released before all of its attachments are gone.
+ */
+static void iommu_pasid_drain(struct iommu_group *group,
+			      struct iommu_attachment *attachment)
+{
+	iommu_group_assert_locked(group);
+
+	iommu_group_unlock(group);
+	iommu_attachment_put(attachment);
+	wait_for_completion(&attachment->idle);
+	iommu_group_lock(group);
+
+	xa_erase(&attachment->dev->iommu->attachments, attachment->pasid);
+	kfree_rcu(attachment, rcu);
+	wake_up_all(&iommu_pasid_detached);
+}
+
+static int iommu_pasid_check(struct iommu_group *group,
+			     struct iommu_domain *domain, struct device *dev,
+			     ioasid_t pasid)
+{
+	int ret;
+
+	ret = iommu_group_may_use_pasids(group, dev);
+	if (ret)
+		return ret;
+
+	if (!dev->iommu || !dev->iommu->iommu_dev)
+		return -ENODEV;
+
+	if (!dev->iommu->max_pasids) {
+		dev_dbg(dev, "the device or its IOMMU has no PASIDs\n");
+		return -EOPNOTSUPP;
+	}
+
+	if (domain->owner != dev_iommu_ops(dev)) {
+		dev_dbg(dev, "the domain belongs to another IOMMU driver\n");
+		return -EINVAL;
+	}
+
+	if (!domain->ops->attach_dev_pasid || !domain->ops->detach_dev_pasid) {
+		dev_dbg(dev, "the IOMMU driver cannot attach such a domain to a PASID\n");
+		return -EOPNOTSUPP;
+	}
+
+	/* PASID 0 is where IOMMUs keep what translates requests without one. */
+	if (!pasid || pasid >= dev->iommu->max_pasids) {
+		dev_dbg(dev, "PASID %u is not within 1..%u\n", pasid,
+			dev->iommu->max_pasids - 1);
+		return -EINVAL;
+	}
+
+	return 0;
+}
+
+/**
+ * iommu_pasid_attach() - attach a domain to a PASID of a device
+ * @group: the group of the device
+ * @domain: the domain
+ * @dev: the device
+ * @pasid: the PASID
+ * @sva: the bond this is done for, or NULL
+ *
+ * The errors are those of iommu_attach_device_pasid().
+ *
+ * Context: mutex of @group held. May sleep.
+ * Return: 0, or an errno and nothing has changed.
+ */
+int iommu_pasid_attach(struct iommu_group *group, struct iommu_domain *domain,
+		       struct device *dev, ioasid_t pasid,
+		       struct iommu_sva *sva)
+{
+	struct iommu_attachment *attachment;
+	int ret;
+
+	iommu_group_assert_locked(group);
+
+	ret = iommu_pasid_check(group, domain, dev, pasid);
+	if (ret)
+		return ret;
+
+	attachment = kzalloc(sizeof(*attachment), GFP_KERNEL);
+	if (!attachment)
+		return -ENOMEM;
+
+	attachment->domain = domain;
+	attachment->dev = dev;
+	attachment->pasid = pasid;
+	attachment->sva = sva;
+	refcount_set(&attachment->users, 1);
+	init_completion(&attachment->idle);
+
+	/*
+	 * Requests may fault the moment the driver has written its table, so
+	 * the attachment must be there first.
+	 */
+	ret = xa_insert(&dev->iommu->attachments, pasid, attachment,
+			GFP_KERNEL);
+	if (ret) {
+		if (ret == -EBUSY)
+			dev_dbg(dev, "PASID %u is taken\n", pasid);
+		kfree(attachment);
+		return ret;
+	}
+
+	ret = domain->ops->attach_dev_pasid(domain, dev, pasid, NULL);
+	if (ret) {
+		WRITE_ONCE(attachment->closing, true);
+		iommu_pasid_drain(group, attachment);
+	}
+
+	return ret;
+}
+
+/**
+ * iommu_pasid_detach() - undo iommu_pasid_attach()
+ * @group: the group of the device
+ * @attachment: what to detach; freed
+ *
+ * On return no request of the device with that PASID translates, nothing caches
+ * the entry, and each page request group has had its response. Waits for groups
+ * of this attachment only. If somebody else is detaching the same, waits for
+ * that.
+ *
+ * Context: mutex of @group held, but dropped while this waits. May sleep. Takes
+ * no memory.
+ */
+void iommu_pasid_detach(struct iommu_group *group,
+			struct iommu_attachment *attachment)
+{
+	struct iommu_domain *domain = attachment->domain;
+	struct device *dev = attachment->dev;
+	ioasid_t pasid = attachment->pasid;
+
+	iommu_group_assert_locked(group);
+
+	if (attachment->closing) {
+		iommu_pasid_wait_closing(group, dev, pasid);
+		return;
+	}
+
+	/*
+	 * For page requests this is a hint, without order: no longer begin to
+	 * serve what nobody wants. Those that miss it are waited for.
+	 */
+	WRITE_ONCE(attachment->closing, true);
+
+	domain->ops->detach_dev_pasid(domain, dev, pasid);
+
+	/*
+	 * The driver has caught up with the hardware queue: no further request
+	 * can be reported. Beginnings of groups whose last request never came
+	 * must not become part of a group of the next user of this PASID.
+	 */
+	iopf_discard_partial(dev, pasid);
+	iommu_pasid_drain(group, attachment);
+}
+
+/**
+ * iommu_pasid_lookup() - what is attached to a PASID
+ * @dev: the device
+ * @pasid: the PASID
+ *
+ * Context: mutex of the device's group held, which keeps the result attached.
+ * Return: the attachment or NULL.
+ */
+struct iommu_attachment *iommu_pasid_lookup(struct device *dev, ioasid_t pasid)
+{
+	if (!dev->iommu)
+		return NULL;
+
+	return xa_load(&dev->iommu->attachments, pasid);
+}
+
+/**
+ * iommu_pasid_any_attached() - does a device have attachments?
+ * @dev: the device
+ *
+ * Context: mutex of the device's group held.
+ * Return: true if it has.
+ */
+bool iommu_pasid_any_attached(struct device *dev)
+{
+	return dev->iommu && !xa_empty(&dev->iommu->attachments);
+}
+
+/**
+ * iommu_pasid_detach_all() - take all attachments of a device down
+ * @group: the group of the device
+ * @dev: the device, which cannot leave the group meanwhile
+ *
+ * Context: mutex of @group held, but dropped while this waits for page requests.
+ * May sleep. Takes no memory.
+ */
+void iommu_pasid_detach_all(struct iommu_group *group, struct device *dev)
+{
+	struct iommu_attachment *attachment;
+	unsigned long pasid;
+
+	if (!dev->iommu)
+		return;
+
+	xa_for_each(&dev->iommu->attachments, pasid, attachment)
+		iommu_pasid_detach(group, attachment);
+}
+
+/**
+ * iommu_attach_device_pasid() - let a domain translate a PASID of a device
+ * @domain: the domain, which must stay allocated until it is detached
+ * @dev: the device
+ * @pasid: the PASID that requests will carry, 1 .. max_pasids - 1 of the device
+ *
+ * Requests without a PASID and requests with other PASIDs are not affected.
+ *
+ * Context: process context, may sleep. The caller's driver is bound to @dev.
+ * Return: 0, or with nothing changed
+ * * %-ENODEV - the device has no IOMMU
+ * * %-EOPNOTSUPP - no PASIDs, not for such a domain, or a group of several
+ *   devices; a debug message tells which
+ * * %-EINVAL - @pasid out of range, or a domain of another IOMMU driver
+ * * %-EBUSY - something is attached to @pasid, or the group has a DMA owner
+ * * %-ENOMEM - no memory
+ * * an errno of the IOMMU driver
+ */
+int iommu_attach_device_pasid(struct iommu_domain *domain, struct device *dev,
+			      ioasid_t pasid)
+{
+	struct iommu_group *group = iommu_group_get(dev);
+	int ret;
+
+	if (!group)
+		return -ENODEV;
+
+	iommu_group_lock(group);
+	ret = iommu_pasid_attach(group, domain, dev, pasid, NULL);
+	iommu_group_unlock(group);
+	iommu_group_put(group);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(iommu_attach_device_pasid);
+
+/**
+ * iommu_detach_device_pasid() - undo iommu_attach_device_pasid()
+ * @domain: the domain
+ * @dev: the device
+ * @pasid: the PASID
+ *
+ * On return no request of the device with that PASID translates, nothing caches
+ * the translations, and all its page requests have been answered. Does nothing
+ * if @domain is not attached there: the core detaches what a driver leaves
+ * behind when it is unbound, and when the device is removed.
+ *
+ * Context: process context, may sleep. The caller's driver is bound to @dev. No
+ * lock may be held that the page fault handler of @domain takes.
+ */
+void iommu_detach_device_pasid(struct iommu_domain *domain, struct device *dev,
+			       ioasid_t pasid)
+{
+	struct iommu_group *group = iommu_group_get(dev);
+	struct iommu_attachment *attachment;
+
+	if (!group)
+		return;
+
+	iommu_group_lock(group);
+	if (iommu_group_has_device(group, dev)) {
+		attachment = iommu_pasid_lookup(dev, pasid);
+		if (attachment && attachment->domain == domain)
+			iommu_pasid_detach(group, attachment);
+	}
+	iommu_group_unlock(group);
+	iommu_group_put(group);
+}
+EXPORT_SYMBOL_GPL(iommu_detach_device_pasid);
+
+/**
+ * iommu_get_domain_for_dev_pasid() - which domain translates a PASID
+ * @dev: the device
+ * @pasid: the PASID
+ * @type: the type it is expected to have, IOMMU_DOMAIN_*, or 0 for any
+ *
+ * Nothing keeps the result attached; that is up to the caller, who attached it.
+ *
+ * Context: process context, may sleep. The caller's driver is bound to @dev.
+ * Return: the domain, NULL if there is none, ERR_PTR(%-EBUSY) if it is of
+ * another type.
+ */
+struct iommu_domain *iommu_get_domain_for_dev_pasid(struct device *dev,
+						    ioasid_t pasid,
+						    unsigned int type)
+{
+	struct iommu_group *group = iommu_group_get(dev);
+	struct iommu_domain *domain = NULL;
+	struct iommu_attachment *attachment;
+
+	if (!group)
+		return NULL;
+
+	iommu_group_lock(group);
+	if (iommu_group_has_device(group, dev)) {
+		attachment = iommu_pasid_lookup(dev, pasid);
+		if (attachment)
+			domain = attachment->domain;
+		if (domain && type && domain->type != type)
+			domain = ERR_PTR(-EBUSY);
+	}
+	iommu_group_unlock(group);
+	iommu_group_put(group);
+
+	return domain;
+}
+EXPORT_SYMBOL_GPL(iommu_get_domain_for_dev_pasid);

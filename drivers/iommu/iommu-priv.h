@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the IOMMU core share with each other, and with nobody else
+ */
+#ifndef __IOMMU_PRIV_H
+#define __IOMMU_PRIV_H
+
+#include <linux/completion.h>
+#include <linux/iommu.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
+
+/**
+ * struct iommu_attachment - a domain attached to one PASID of one device
+ * @domain: translates the requests that carry @pasid
+ * @dev: the device
+ * @pasid: the PASID
+ * @sva: the bond that attached it, or NULL
+ * @users: one for being attached, one for each page request group that is
+ *	   being served
+ * @closing: being detached: groups are answered, but no longer served. Written
+ *	     with the mutex of the group held.
+ * @idle: @users dropped to zero
+ * @rcu: lookups run under RCU
+ */
+struct iommu_attachment {
+	struct iommu_domain	*domain;
+	struct device		*dev;
+	ioasid_t		pasid;
+	struct iommu_sva	*sva;
+	refcount_t		users;
+	bool			closing;
+	struct completion	idle;
+	struct rcu_head		rcu;
+};
+
+/* iommu-pasid.c, called with the mutex of the device's group held */
+int iommu_pasid_attach(struct iommu_group *group, struct iommu_domain *domain,
+		       struct device *dev, ioasid_t pasid,
+		       struct iommu_sva *sva);
+void iommu_pasid_detach(struct iommu_group *group,
+			struct iommu_attachment *attachment);
+void iommu_pasid_detach_all(struct iommu_group *group, struct device *dev);
+bool iommu_pasid_any_attached(struct device *dev);
+struct iommu_attachment *iommu_pasid_lookup(struct device *dev,
+					    ioasid_t pasid);
+void iommu_pasid_wait_closing(struct iommu_group *group, struct device *dev,
+			      ioasid_t pasid);
+
+/* iommu-pasid.c, called with no lock */
+struct iommu_attachment *iommu_attachment_get(struct device *dev,
+					      ioasid_t pasid);
+void iommu_attachment_put(struct iommu_attachment *attachment);
+
+/* iommu.c */
+void iommu_group_lock(struct iommu_group *group);
+void iommu_group_unlock(struct iommu_group *group);
+void iommu_group_assert_locked(struct iommu_group *group);
+bool iommu_group_has_device(struct iommu_group *group, struct device *dev);
+int iommu_group_may_use_pasids(struct iommu_group *group, struct device *dev);
+
+/* io-pgfault.c */
+#ifdef CONFIG_IOMMU_SVA
+void iopf_discard_partial(struct device *dev, ioasid_t pasid);
+void iopf_release_device(struct device *dev);
+#else
+static inline void iopf_discard_partial(struct device *dev, ioasid_t pasid)
+{
+}
+
+static inline void iopf_release_device(struct device *dev)
+{
+}
+#endif
+
+#endif /* __IOMMU_PRIV_H */

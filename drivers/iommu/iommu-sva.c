@@ -1,0 +1,600 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Shared virtual addressing: the address space of a process for a device
+ *
+ * A bond between a device and an mm is an ordinary attachment: an SVA domain,
+ * which translates by the page tables of the mm, attached to the PASID of the
+ * mm. There is one SVA domain per mm and IOMMU driver, whatever the number of
+ * devices and of IOMMUs.
+ *
+ * What keeps what alive:
+ *
+ *  - each bond has a reference to the mmu notifier of its mm, struct sva_mm;
+ *  - struct sva_mm has the SVA domains. None leaves before all of them are
+ *    freed together with it. So the callbacks of the notifier need no lock to
+ *    walk them, and a domain is there for as long as there is a bond;
+ *  - when the last bond is gone, struct sva_mm is freed after an SRCU grace
+ *    period, because callbacks may be running;
+ *  - the notifier pins the mm_struct until then, and the mm_struct has the
+ *    PASID, which is therefore not given to another mm any earlier;
+ *  - a page request group pins the attachment, and detaching waits for that.
+ *
+ * An mm may exit before it is unbound. Then its devices find nothing in it (see
+ * sva_release()), and the bond lasts until it is unbound, which does not need
+ * the mm. A device may be removed before it is unbound. Then the core has
+ * detached everything, and the bond keeps just enough for unbinding to find
+ * that out: the device and its group.
+ *
+ * The mutex of the group serialises what happens to one device. For one mm
+ * sva_lock does, but only while the PASID and the domain are found: neither
+ * attaching nor detaching, which may wait for hardware and for page faults,
+ * holds it.
+ */
+#include <linux/iommu.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/rculist.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "io-pgfault.h"
+#include "iommu-priv.h"
+#include "iommu-sva.h"
+
+/**
+ * struct sva_mm - an mm that is bound to devices
+ * @notifier: knows the mm, counts the bonds
+ * @domains: the SVA domains; written under sva_lock, only ever grows
+ */
+struct sva_mm {
+	struct mmu_notifier	notifier;
+	struct list_head	domains;
+};
+
+/**
+ * struct sva_bond - a device that is bound to an mm
+ * @sva: the handle that users get; holds a reference to the device
+ * @sva_mm: the mm; holds a reference
+ * @group: the group the device was in; holds a reference
+ * @users: how often the device was bound to the mm, protected by the mutex of
+ *	   @group
+ */
+struct sva_bond {
+	struct iommu_sva	sva;
+	struct sva_mm		*sva_mm;
+	struct iommu_group	*group;
+	unsigned int		users;
+};
+
+static DEFINE_MUTEX(sva_lock);
+static DECLARE_IOASID_SET(sva_pasids);
+
+/*
+ * Served write requests are invalidated because the CPU's own TLB maintenance
+ * need not reach the IOMMU: making a page writable is no reason to notify, and
+ * a device that goes on using the read-only translation would fault for ever.
+ */
+static void sva_invalidate_written(struct iopf_group *group,
+				   struct iommu_domain *domain)
+{
+	unsigned long page, start = 0, end = 0;
+	struct iommu_fault_event *evt;
+
+	list_for_each_entry(evt, &group->faults, list) {
+		if (!(evt->fault.prm.perm & IOMMU_FAULT_PERM_WRITE))
+			continue;
+
+		page = evt->fault.prm.addr & PAGE_MASK;
+		if (start != end && page == end) {
+			end += PAGE_SIZE;
+			continue;
+		}
+
+		if (start != end)
+			domain->ops->invalidate_range(domain, start, end);
+		start = page;
+		end = page + PAGE_SIZE;
+	}
+
+	if (start != end)
+		domain->ops->invalidate_range(domain, start, end);
+}
+
+static enum iommu_page_response_code sva_handle_iopf(struct iopf_group *group)
+{
+	struct iommu_domain *domain = group->attachment->domain;
+	struct mm_struct *mm = domain->mm;
+	enum iommu_page_response_code code;
+
+	/* The mm has exited, or is about to. */
+	if (!mmget_not_zero(mm))
+		return IOMMU_PAGE_RESP_INVALID;
+
+	code = iopf_handle_mm(group, mm);
+	sva_invalidate_written(group, domain);
+
+	/* If this is the last user, do not let the device wait for the exit. */
+	mmput_async(mm);
+
+	return code;
+}
+
+static struct sva_mm *to_sva_mm(struct mmu_notifier *notifier)
+{
+	return container_of(notifier, struct sva_mm, notifier);
+}
+
+static void sva_invalidate_range(struct mmu_notifier *notifier,
+				 struct mm_struct *mm, unsigned long start,
+				 unsigned long end)
+{
+	struct iommu_domain *domain;
+
+	/*
+	 * Pairs with the one in sva_get_domain(): either the domain is seen
+	 * here, or whoever attaches it sees the page table as it is now.
+	 */
+	smp_mb();
+
+	list_for_each_entry_lockless(domain, &to_sva_mm(notifier)->domains,
+				     sva_node)
+		domain->ops->invalidate_range(domain, start, end);
+}
+
+/*
+ * The mm exits: make sure that no IOMMU walks its tables any more when this
+ * returns. No domain can be added, as nobody who binds holds the mm any longer,
+ * but devices may be detached meanwhile.
+ */
+static void sva_release(struct mmu_notifier *notifier, struct mm_struct *mm)
+{
+	struct iommu_domain *domain;
+
+	list_for_each_entry_lockless(domain, &to_sva_mm(notifier)->domains,
+				     sva_node)
+		domain->ops->quiesce(domain);
+}
+
+static struct mmu_notifier *sva_alloc_notifier(struct mm_struct *mm)
+{
+	struct sva_mm *sva_mm = kzalloc(sizeof(*sva_mm), GFP_KERNEL);
+
+	if (!sva_mm)
+		return ERR_PTR(-ENOMEM);
+
+	INIT_LIST_HEAD(&sva_mm->domains);
+	return &sva_mm->notifier;
+}
+
+/* Runs after an SRCU grace period with bottom halves off: no callback is left */
+static void sva_free_notifier(struct mmu_notifier *notifier)
+{
+	struct sva_mm *sva_mm = to_sva_mm(notifier);
+	struct iommu_domain *domain, *next;
+	struct module *owner;
+
+	list_for_each_entry_safe(domain, next, &sva_mm->domains, sva_node) {
+		owner = domain->owner->owner;
+		iommu_domain_free(domain);
+		module_put(owner);
+	}
+	kfree(sva_mm);
+}
+
+static const struct mmu_notifier_ops sva_notifier_ops = {
+	.invalidate_range	= sva_invalidate_range,
+	.release		= sva_release,
+	.alloc_notifier		= sva_alloc_notifier,
+	.free_notifier		= sva_free_notifier,
+};
+
+/*
+ * The PASID stays with the mm, whatever else fails: other devices may be using
+ * it by then.
+ */
+static int sva_get_pasid(struct mm_struct *mm, ioasid_t min, ioasid_t max)
+{
+	ioasid_t pasid;
+
+	lockdep_assert_held(&sva_lock);
+
+	if (pasid_valid(mm->pasid))
+		return mm->pasid < min || mm->pasid > max ? -EOVERFLOW : 0;
+
+	pasid = ioasid_alloc(&sva_pasids, min, max, mm);
+	if (!pasid_valid(pasid))
+		return -ENOSPC;
+
+	mm_pasid_set(mm, pasid);
+	return 0;
+}
+
+static struct iommu_domain *sva_get_domain(struct sva_mm *sva_mm,
+					   struct device *dev)
+{
+	const struct iommu_ops *ops = dev_iommu_ops(dev);
+	struct iommu_domain *domain;
+
+	lockdep_assert_held(&sva_lock);
+
+	list_for_each_entry(domain, &sva_mm->domains, sva_node) {
+		if (domain->owner == ops)
+			return domain;
+	}
+
+	domain = ops->domain_alloc_sva(dev, sva_mm->notifier.mm);
+	if (IS_ERR(domain))
+		return domain;
+
+	domain->type = IOMMU_DOMAIN_SVA;
+	domain->owner = ops;
+	domain->mm = sva_mm->notifier.mm;
+	domain->iopf_handler = sva_handle_iopf;
+
+	/* The domain may outlive the device, which has a reference as well. */
+	__module_get(ops->owner);
+
+	list_add_tail_rcu(&domain->sva_node, &sva_mm->domains);
+
+	/* Pairs with the one in sva_invalidate_range() */
+	smp_mb();
+
+	return domain;
+}
+
+/* Everything about @mm that @dev needs: fills @bond->sva_mm and the domain. */
+static int sva_prepare(struct sva_bond *bond, struct device *dev,
+		       struct mm_struct *mm)
+{
+	struct mmu_notifier *notifier;
+	struct iommu_domain *domain;
+	int ret;
+
+	mutex_lock(&sva_lock);
+	notifier = mmu_notifier_get(&sva_notifier_ops, mm);
+	if (IS_ERR(notifier)) {
+		ret = PTR_ERR(notifier);
+		goto out_unlock;
+	}
+
+	domain = sva_get_domain(to_sva_mm(notifier), dev);
+	if (IS_ERR(domain)) {
+		ret = PTR_ERR(domain);
+		goto err_put;
+	}
+
+	ret = sva_get_pasid(mm, 1, dev->iommu->max_pasids - 1);
+	if (ret)
+		goto err_put;
+
+	bond->sva_mm = to_sva_mm(notifier);
+	bond->sva.domain = domain;
+	mutex_unlock(&sva_lock);
+
+	return 0;
+
+err_put:
+	mmu_notifier_put(notifier);
+out_unlock:
+	mutex_unlock(&sva_lock);
+	return ret;
+}
+
+static struct sva_bond *sva_bond_find(struct iommu_group *group,
+				      struct device *dev, struct mm_struct *mm)
+{
+	struct iommu_attachment *attachment;
+	ioasid_t pasid = READ_ONCE(mm->pasid);
+
+	if (!pasid_valid(pasid))
+		return NULL;
+
+	/* Another thread may have unbound just now. */
+	iommu_pasid_wait_closing(group, dev, pasid);
+	if (!iommu_group_has_device(group, dev))
+		return NULL;
+
+	attachment = iommu_pasid_lookup(dev, pasid);
+	if (!attachment || !attachment->sva || attachment->domain->mm != mm)
+		return NULL;
+
+	return container_of(attachment->sva, struct sva_bond, sva);
+}
+
+static struct sva_bond *sva_bond_create(struct iommu_group *group,
+					struct device *dev,
+					struct mm_struct *mm)
+{
+	struct sva_bond *bond;
+	int ret;
+
+	ret = iommu_group_may_use_pasids(group, dev);
+	if (ret)
+		return ERR_PTR(ret);
+
+	if (!dev->iommu->max_pasids) {
+		dev_dbg(dev, "the device or its IOMMU has no PASIDs\n");
+		return ERR_PTR(-EOPNOTSUPP);
+	}
+
+	bond = kzalloc(sizeof(*bond), GFP_KERNEL);
+	if (!bond)
+		return ERR_PTR(-ENOMEM);
+
+	ret = sva_prepare(bond, dev, mm);
+	if (ret)
+		goto err_free;
+
+	bond->sva.dev = dev;
+	bond->group = group;
+	bond->users = 1;
+
+	ret = iommu_pasid_attach(group, bond->sva.domain, dev, mm->pasid,
+				 &bond->sva);
+	if (ret)
+		goto err_put;
+
+	get_device(dev);
+	iommu_group_ref_get(group);
+	return bond;
+
+err_put:
+	mmu_notifier_put(&bond->sva_mm->notifier);
+err_free:
+	kfree(bond);
+	return ERR_PTR(ret);
+}
+
+/**
+ * iommu_sva_bind() - what iommu_sva_bind_device() does where it is allowed
+ * @dev: the device, with an IOMMU driver that has domain_alloc_sva()
+ * @mm: the address space
+ *
+ * Context, return value: see there.
+ */
+struct iommu_sva *iommu_sva_bind(struct device *dev, struct mm_struct *mm)
+{
+	struct iommu_group *group;
+	struct sva_bond *bond;
+
+	/* Keeps the mm from exiting until the device is attached. */
+	if (!mmget_not_zero(mm))
+		return ERR_PTR(-ESRCH);
+
+	group = iommu_group_get(dev);
+	if (!group) {
+		mmput(mm);
+		return ERR_PTR(-ENODEV);
+	}
+
+	iommu_group_lock(group);
+	bond = sva_bond_find(group, dev, mm);
+	if (bond)
+		bond->users++;
+	else
+		bond = sva_bond_create(group, dev, mm);
+	iommu_group_unlock(group);
+	iommu_group_put(group);
+
+	/* If the mm has exited meanwhile this detaches its page tables. */
+	mmput(mm);
+
+	return IS_ERR(bond) ? ERR_CAST(bond) : &bond->sva;
+}
+
+static struct iommu_sva *sva_bind_legacy(struct device *dev,
+					 struct mm_struct *mm, void *drvdata)
+{
+	struct iommu_group *group = iommu_group_get(dev);
+	struct iommu_sva *handle;
+	int ret;
+
+	if (!group)
+		return ERR_PTR(-ENODEV);
+
+	iommu_group_lock(group);
+	ret = iommu_group_may_use_pasids(group, dev);
+	if (ret)
+		handle = ERR_PTR(ret);
+	else
+		handle = dev_iommu_ops(dev)->sva_bind(dev, mm, drvdata);
+	iommu_group_unlock(group);
+	iommu_group_put(group);
+
+	return handle;
+}
+
+static void sva_unbind_legacy(struct iommu_sva *handle)
+{
+	struct device *dev = handle->dev;
+	struct iommu_group *group = iommu_group_get(dev);
+
+	if (!group)
+		return;
+
+	iommu_group_lock(group);
+	dev_iommu_ops(dev)->sva_unbind(handle);
+	iommu_group_unlock(group);
+	iommu_group_put(group);
+}
+
+/**
+ * iommu_sva_bind_device() - let a device use the address space of a process
+ * @dev: the device; its driver is bound
+ * @mm: the address space, which the caller has a reference to
+ * @drvdata: for IOMMU drivers with .sva_bind, otherwise NULL
+ *
+ * Requests that carry the PASID that iommu_sva_get_pasid() returns are then
+ * translated by the page tables of @mm. Binding the same @mm again returns the
+ * same handle; it is unbound by as many calls of iommu_sva_unbind_device(). All
+ * devices get the same PASID for one @mm.
+ *
+ * The features IOMMU_DEV_FEAT_IOPF and IOMMU_DEV_FEAT_SVA of the device must
+ * have been enabled by iommu_dev_enable_feature(), where it has them.
+ *
+ * On x86 it is refused: page tables share their upper half with the kernel, and
+ * an IOMMU is not told when the kernel frees a table of that half.
+ *
+ * Context: process context, may sleep. mmap_lock of @mm not held.
+ * Return: the handle, or with nothing changed, except that @mm may have got its
+ * PASID, ERR_PTR() of
+ * * %-ENODEV - the device has no IOMMU, or one that knows nothing of SVA
+ * * %-EOPNOTSUPP - x86, no PASIDs, or a group of several devices
+ * * %-EINVAL - @drvdata is given where there is no use for it
+ * * %-ESRCH - the process has exited
+ * * %-EBUSY - the PASID of @mm is used for something else on this device, or
+ *   the group has a DMA owner
+ * * %-ENOSPC - no PASID is left that the device could use
+ * * %-EOVERFLOW - @mm has a PASID that the device cannot use
+ * * %-ENOMEM - no memory
+ * * an errno of the IOMMU driver
+ */
+struct iommu_sva *iommu_sva_bind_device(struct device *dev,
+					struct mm_struct *mm, void *drvdata)
+{
+	const struct iommu_ops *ops;
+
+	if (!dev->iommu || !dev->iommu->iommu_dev)
+		return ERR_PTR(-ENODEV);
+
+	ops = dev_iommu_ops(dev);
+	if (!ops->domain_alloc_sva && !ops->sva_bind) {
+		dev_dbg(dev, "the IOMMU driver has no SVA\n");
+		return ERR_PTR(-ENODEV);
+	}
+
+	if (IS_ENABLED(CONFIG_X86)) {
+		dev_dbg(dev, "SVA needs kernel page tables to be invalidated\n");
+		return ERR_PTR(-EOPNOTSUPP);
+	}
+
+	if (!ops->domain_alloc_sva)
+		return sva_bind_legacy(dev, mm, drvdata);
+
+	return drvdata ? ERR_PTR(-EINVAL) : iommu_sva_bind(dev, mm);
+}
+EXPORT_SYMBOL_GPL(iommu_sva_bind_device);
+
+/**
+ * iommu_sva_unbind_device() - undo one iommu_sva_bind_device()
+ * @handle: what it returned
+ *
+ * After the last one of a handle the device can no longer use the address
+ * space, and all its page requests with that PASID have been answered. The
+ * driver should have made the device stop before: what it still sends fails.
+ *
+ * The process may have exited, and the device may have been removed.
+ *
+ * Context: process context, may sleep. mmap_lock of the mm not held.
+ */
+void iommu_sva_unbind_device(struct iommu_sva *handle)
+{
+	struct iommu_attachment *attachment;
+	struct iommu_group *group;
+	struct sva_bond *bond;
+	bool last;
+
+	if (!handle->domain) {
+		sva_unbind_legacy(handle);
+		return;
+	}
+
+	bond = container_of(handle, struct sva_bond, sva);
+	group = bond->group;
+
+	iommu_group_lock(group);
+	last = !--bond->users;
+	if (last && iommu_group_has_device(group, handle->dev)) {
+		/*
+		 * Without the check of who attached it this could be the bond
+		 * of one who came after the device had been removed, or left
+		 * by its driver, and found again.
+		 */
+		attachment = iommu_pasid_lookup(handle->dev,
+						handle->domain->mm->pasid);
+		if (attachment && attachment->sva == handle)
+			iommu_pasid_detach(group, attachment);
+	}
+	iommu_group_unlock(group);
+
+	if (!last)
+		return;
+
+	/* Nobody finds the bond any more: only its attachment led to it. */
+	iommu_group_put(group);
+	put_device(handle->dev);
+	mmu_notifier_put(&bond->sva_mm->notifier);
+	kfree(bond);
+}
+EXPORT_SYMBOL_GPL(iommu_sva_unbind_device);
+
+/**
+ * iommu_sva_get_pasid() - the PASID that stands for a bound address space
+ * @handle: what iommu_sva_bind_device() returned
+ *
+ * Context: any.
+ * Return: the PASID, or %IOMMU_PASID_INVALID if the IOMMU driver has none.
+ */
+u32 iommu_sva_get_pasid(struct iommu_sva *handle)
+{
+	const struct iommu_ops *ops;
+
+	if (handle->domain)
+		return handle->domain->mm->pasid;
+
+	ops = dev_iommu_ops(handle->dev);
+	if (!ops->sva_get_pasid)
+		return IOMMU_PASID_INVALID;
+
+	return ops->sva_get_pasid(handle);
+}
+EXPORT_SYMBOL_GPL(iommu_sva_get_pasid);
+
+/**
+ * iommu_sva_alloc_pasid() - give an mm a PASID, for drivers with .sva_bind
+ * @mm: the mm
+ * @min: smallest PASID (inclusive), not 0
+ * @max: largest PASID (inclusive)
+ *
+ * The PASID is in mm->pasid, and stays there for as long as the mm exists.
+ *
+ * Context: process context, may sleep.
+ * Return: 0, or
+ * * %-EINVAL - the range is none
+ * * %-ENOSPC - none is left in the range
+ * * %-EOVERFLOW - the mm has a PASID, which is out of the range
+ */
+int iommu_sva_alloc_pasid(struct mm_struct *mm, ioasid_t min, ioasid_t max)
+{
+	int ret;
+
+	if (!pasid_valid(min) || !pasid_valid(max) || !min || max < min)
+		return -EINVAL;
+
+	mutex_lock(&sva_lock);
+	ret = sva_get_pasid(mm, min, max);
+	mutex_unlock(&sva_lock);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(iommu_sva_alloc_pasid);
+
+static bool sva_mmget(void *mm)
+{
+	return mmget_not_zero(mm);
+}
+
+/**
+ * iommu_sva_find() - which mm has a PASID, for drivers with .sva_bind
+ * @pasid: the PASID
+ *
+ * Context: process context.
+ * Return: the mm, to be released with mmput(); NULL if it has exited, or an
+ * ERR_PTR() if there is none.
+ */
+struct mm_struct *iommu_sva_find(ioasid_t pasid)
+{
+	return ioasid_find(&sva_pasids, pasid, sva_mmget);
+}

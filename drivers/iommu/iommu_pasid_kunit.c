@@ -1,0 +1,1846 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of PASID attachments, SVA and page requests, on a mock IOMMU
+ *
+ * The mock has a bus of its own, so the tests run beside whatever IOMMU the
+ * machine has. Its PASID table is an array, and its hardware is the test, which
+ * reports page requests and records the responses.
+ */
+#include <kunit/test.h>
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/device.h>
+#include <linux/iommu.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/mmu_notifier.h>
+#include <linux/module.h>
+#include <linux/property.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+
+#include "io-pgfault.h"
+#include "iommu-priv.h"
+#include "iommu-sva.h"
+
+#define MOCK_PASID_BITS		12
+#define MOCK_PASIDS		BIT(MOCK_PASID_BITS)
+#define MOCK_GROUPS		64	/* Indices of page request groups */
+#define MOCK_DEVS		3
+#define MOCK_TIMEOUT		(10 * HZ)
+
+/* Long enough for what must not happen to happen, were it possible. */
+#define MOCK_WHILE_MS		30
+
+/**
+ * struct mock - the IOMMU, one per test
+ * @iommu: the instance
+ * @queue: page requests of the devices
+ * @group: if set, what new devices become members of
+ * @domains: how many domains are allocated
+ * @fail_domain_alloc: errno for the next domain_alloc_sva()
+ * @fail_attach: errno for the next attach_dev_pasid()
+ * @devices: how many devices exist
+ */
+struct mock {
+	struct iommu_device	iommu;
+	struct iopf_queue	*queue;
+	struct iommu_group	*group;
+	atomic_t		domains;
+	int			fail_domain_alloc;
+	int			fail_attach;
+	atomic_t		devices;
+};
+
+/**
+ * struct mock_dev - a device
+ * @dev: the device
+ * @mock: its IOMMU
+ * @table: the PASID table
+ * @responses: number of responses per page request group
+ * @codes: last response per page request group
+ * @answered: woken by every response
+ * @detaches: number of times detach_dev_pasid() was called
+ * @released: the IOMMU driver has released it
+ * @misused: the core has broken its promises to the driver
+ * @on_detach: called by detach_dev_pasid(), as if by the event queue
+ */
+struct mock_dev {
+	struct device		dev;
+	struct mock		*mock;
+	struct iommu_domain	*table[MOCK_PASIDS];
+	atomic_t		responses[MOCK_GROUPS];
+	int			codes[MOCK_GROUPS];
+	wait_queue_head_t	answered;
+	unsigned int		detaches;
+	bool			released;
+	bool			misused;
+	void			(*on_detach)(struct mock_dev *mdev, u32 pasid);
+};
+
+/**
+ * struct mock_domain - a domain
+ * @domain: the domain
+ * @mock: its IOMMU
+ * @invalidations: number of times invalidate_range() was called
+ * @start: start of the last range that was invalidated
+ * @end: end of the last range that was invalidated
+ * @quiesced: number of times quiesce() was called
+ * @answered_before: responses that had been given for page request group 0 of
+ *		     @watch when invalidate_range() was called last
+ * @watch: see @answered_before
+ */
+struct mock_domain {
+	struct iommu_domain	domain;
+	struct mock		*mock;
+	atomic_t		invalidations;
+	unsigned long		start, end;
+	unsigned int		quiesced;
+	int			answered_before;
+	struct mock_dev		*watch;
+};
+
+/* What an iopf_handler() of the tests finds in fault_data */
+struct mock_handler {
+	struct completion	begun;
+	struct completion	go;
+	atomic_t		calls;
+	int			requests;
+	bool			parks;
+};
+
+static struct mock *mock_current;
+
+static struct mock_dev *to_mock_dev(struct device *dev)
+{
+	return container_of(dev, struct mock_dev, dev);
+}
+
+static struct mock_domain *to_mock_domain(struct iommu_domain *domain)
+{
+	return container_of(domain, struct mock_domain, domain);
+}
+
+static int mock_attach_dev(struct iommu_domain *domain, struct device *dev)
+{
+	return 0;
+}
+
+static int mock_attach_dev_pasid(struct iommu_domain *domain,
+				 struct device *dev, ioasid_t pasid,
+				 struct iommu_domain *old)
+{
+	struct mock_dev *mdev = to_mock_dev(dev);
+	int ret = mdev->mock->fail_attach;
+
+	if (old || mdev->table[pasid] || mdev->released)
+		mdev->misused = true;
+
+	mdev->mock->fail_attach = 0;
+	if (!ret)
+		mdev->table[pasid] = domain;
+	return ret;
+}
+
+static void mock_detach_dev_pasid(struct iommu_domain *domain,
+				  struct device *dev, ioasid_t pasid)
+{
+	struct mock_dev *mdev = to_mock_dev(dev);
+
+	if (mdev->table[pasid] != domain || mdev->released)
+		mdev->misused = true;
+
+	mdev->table[pasid] = NULL;
+	mdev->detaches++;
+	if (mdev->on_detach)
+		mdev->on_detach(mdev, pasid);
+}
+
+static void mock_invalidate_range(struct iommu_domain *domain,
+				  unsigned long start, unsigned long end)
+{
+	struct mock_domain *mdom = to_mock_domain(domain);
+
+	mdom->start = start;
+	mdom->end = end;
+	if (mdom->watch)
+		mdom->answered_before =
+			atomic_read(&mdom->watch->responses[0]);
+	atomic_inc(&mdom->invalidations);
+}
+
+static void mock_quiesce(struct iommu_domain *domain)
+{
+	to_mock_domain(domain)->quiesced++;
+}
+
+static void mock_domain_free(struct iommu_domain *domain)
+{
+	struct mock_domain *mdom = to_mock_domain(domain);
+
+	atomic_dec(&mdom->mock->domains);
+	kfree(mdom);
+}
+
+static const struct iommu_domain_ops mock_domain_ops = {
+	.attach_dev		= mock_attach_dev,
+	.attach_dev_pasid	= mock_attach_dev_pasid,
+	.detach_dev_pasid	= mock_detach_dev_pasid,
+	.free			= mock_domain_free,
+};
+
+/* Of a domain that cannot be attached to a PASID */
+static const struct iommu_domain_ops mock_rid_domain_ops = {
+	.attach_dev		= mock_attach_dev,
+	.free			= mock_domain_free,
+};
+
+static const struct iommu_domain_ops mock_sva_domain_ops = {
+	.attach_dev_pasid	= mock_attach_dev_pasid,
+	.detach_dev_pasid	= mock_detach_dev_pasid,
+	.invalidate_range	= mock_invalidate_range,
+	.quiesce		= mock_quiesce,
+	.free			= mock_domain_free,
+};
+
+static struct iommu_domain *mock_domain_alloc(unsigned int type)
+{
+	struct mock_domain *mdom = kzalloc(sizeof(*mdom), GFP_KERNEL);
+
+	if (!mdom)
+		return NULL;
+
+	mdom->mock = mock_current;
+	atomic_inc(&mdom->mock->domains);
+	return &mdom->domain;
+}
+
+static struct iommu_domain *mock_domain_alloc_sva(struct device *dev,
+						  struct mm_struct *mm)
+{
+	struct mock *mock = to_mock_dev(dev)->mock;
+	struct iommu_domain *domain;
+	int ret = mock->fail_domain_alloc;
+
+	mock->fail_domain_alloc = 0;
+	if (ret)
+		return ERR_PTR(ret);
+
+	domain = mock_domain_alloc(IOMMU_DOMAIN_SVA);
+	if (!domain)
+		return ERR_PTR(-ENOMEM);
+
+	domain->ops = &mock_sva_domain_ops;
+	return domain;
+}
+
+static struct iommu_device *mock_probe_device(struct device *dev)
+{
+	to_mock_dev(dev)->released = false;
+	return &to_mock_dev(dev)->mock->iommu;
+}
+
+static void mock_release_device(struct device *dev)
+{
+	struct mock_dev *mdev = to_mock_dev(dev);
+	unsigned int pasid;
+
+	for (pasid = 0; pasid < MOCK_PASIDS; pasid++) {
+		if (mdev->table[pasid])
+			mdev->misused = true;
+	}
+	mdev->released = true;
+}
+
+static struct iommu_group *mock_device_group(struct device *dev)
+{
+	struct mock *mock = to_mock_dev(dev)->mock;
+
+	if (mock->group)
+		return iommu_group_ref_get(mock->group);
+	return generic_device_group(dev);
+}
+
+static int mock_def_domain_type(struct device *dev)
+{
+	return IOMMU_DOMAIN_IDENTITY;
+}
+
+static int mock_page_response(struct device *dev, struct iommu_fault_event *evt,
+			      struct iommu_page_response *msg)
+{
+	struct mock_dev *mdev = to_mock_dev(dev);
+
+	if (mdev->released || msg->grpid != evt->fault.prm.grpid)
+		mdev->misused = true;
+
+	mdev->codes[msg->grpid] = msg->code;
+	atomic_inc(&mdev->responses[msg->grpid]);
+	wake_up(&mdev->answered);
+	return 0;
+}
+
+static const struct iommu_ops mock_ops = {
+	.domain_alloc		= mock_domain_alloc,
+	.domain_alloc_sva	= mock_domain_alloc_sva,
+	.probe_device		= mock_probe_device,
+	.release_device		= mock_release_device,
+	.device_group		= mock_device_group,
+	.def_domain_type	= mock_def_domain_type,
+	.page_response		= mock_page_response,
+	.default_domain_ops	= &mock_domain_ops,
+	.pgsize_bitmap		= PAGE_SIZE,
+};
+
+static struct bus_type mock_bus = {
+	.name		= "iommu-pasid-mock",
+	.iommu_ops	= &mock_ops,
+};
+
+static void mock_dev_free(struct device *dev)
+{
+	struct mock_dev *mdev = to_mock_dev(dev);
+
+	atomic_dec(&mdev->mock->devices);
+	kfree(mdev);
+}
+
+static struct mock_dev *mock_dev_create(struct kunit *test, u32 pasid_bits)
+{
+	struct property_entry props[] = {
+		PROPERTY_ENTRY_U32("pasid-num-bits", pasid_bits),
+		{ }
+	};
+	struct mock *mock = test->priv;
+	struct mock_dev *mdev;
+
+	mdev = kzalloc(sizeof(*mdev), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, mdev);
+
+	mdev->mock = mock;
+	init_waitqueue_head(&mdev->answered);
+	device_initialize(&mdev->dev);
+	mdev->dev.bus = &mock_bus;
+	mdev->dev.release = mock_dev_free;
+	KUNIT_ASSERT_EQ(test, 0, dev_set_name(&mdev->dev, "mock%d",
+					      atomic_inc_return(&mock->devices)));
+	if (pasid_bits)
+		KUNIT_ASSERT_EQ(test, 0,
+				device_create_managed_software_node(&mdev->dev,
+								    props,
+								    NULL));
+	KUNIT_ASSERT_EQ(test, 0, device_add(&mdev->dev));
+	KUNIT_ASSERT_EQ(test, 0, iommu_probe_device(&mdev->dev));
+	KUNIT_ASSERT_EQ(test, 0, iopf_queue_add_device(mock->queue,
+						       &mdev->dev));
+	return mdev;
+}
+
+/* Remove a device in the way that a bus does it. */
+static void mock_dev_remove(struct mock_dev *mdev)
+{
+	iommu_release_device(&mdev->dev);
+	device_del(&mdev->dev);
+}
+
+/* With all devices answered and gone, nothing can come late. */
+static void mock_dev_destroy(struct kunit *test, struct mock_dev *mdev)
+{
+	mock_dev_remove(mdev);
+	KUNIT_EXPECT_FALSE(test, mdev->misused);
+	put_device(&mdev->dev);
+}
+
+static struct iommu_domain *mock_paging_domain(struct kunit *test)
+{
+	struct iommu_domain *domain = iommu_domain_alloc(&mock_bus);
+
+	KUNIT_ASSERT_NOT_NULL(test, domain);
+	return domain;
+}
+
+static enum iommu_page_response_code mock_handle(struct iopf_group *group)
+{
+	struct mock_handler *handler = group->attachment->domain->fault_data;
+	struct iommu_fault_event *evt;
+
+	atomic_inc(&handler->calls);
+	handler->requests = 0;
+	list_for_each_entry(evt, &group->faults, list)
+		handler->requests++;
+
+	complete(&handler->begun);
+	if (handler->parks)
+		wait_for_completion(&handler->go);
+	return IOMMU_PAGE_RESP_SUCCESS;
+}
+
+static void mock_set_handler(struct iommu_domain *domain,
+			     struct mock_handler *handler)
+{
+	memset(handler, 0, sizeof(*handler));
+	init_completion(&handler->begun);
+	init_completion(&handler->go);
+	domain->fault_data = handler;
+	domain->iopf_handler = mock_handle;
+}
+
+static int mock_report(struct mock_dev *mdev, u32 pasid, u32 grpid,
+		       unsigned long addr, u32 perm, bool last)
+{
+	struct iommu_fault_event evt = {
+		.fault.type	= IOMMU_FAULT_PAGE_REQ,
+		.fault.prm	= {
+			.flags	= IOMMU_FAULT_PAGE_REQUEST_PASID_VALID,
+			.pasid	= pasid,
+			.grpid	= grpid,
+			.perm	= perm,
+			.addr	= addr,
+		},
+	};
+
+	if (last)
+		evt.fault.prm.flags |= IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE;
+
+	return iommu_report_device_fault(&mdev->dev, &evt);
+}
+
+static int mock_report_one(struct mock_dev *mdev, u32 pasid, u32 grpid)
+{
+	return mock_report(mdev, pasid, grpid, 0, IOMMU_FAULT_PERM_READ, true);
+}
+
+static bool mock_wait_response(struct mock_dev *mdev, u32 grpid)
+{
+	return wait_event_timeout(mdev->answered,
+				  atomic_read(&mdev->responses[grpid]),
+				  MOCK_TIMEOUT);
+}
+
+/* One response has come, @code, and there is not a second one on its way. */
+static void mock_expect_response(struct kunit *test, struct mock_dev *mdev,
+				 u32 grpid, int code)
+{
+	struct mock *mock = test->priv;
+
+	KUNIT_EXPECT_TRUE(test, mock_wait_response(mdev, grpid));
+	iopf_queue_remove_device(mock->queue, &mdev->dev);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[grpid]));
+	KUNIT_EXPECT_EQ(test, code, mdev->codes[grpid]);
+	KUNIT_EXPECT_EQ(test, 0, iopf_queue_add_device(mock->queue,
+						       &mdev->dev));
+}
+
+/* An address space that can be mapped into from a kernel thread */
+static struct mm_struct *mock_mm_alloc(struct kunit *test)
+{
+	struct rlimit stack = { .rlim_cur = SZ_8M, .rlim_max = SZ_8M };
+	struct mm_struct *mm = mm_alloc();
+
+	KUNIT_ASSERT_NOT_NULL(test, mm);
+	mm->task_size = TASK_SIZE;
+	arch_pick_mmap_layout(mm, &stack);
+	return mm;
+}
+
+static unsigned long mock_mmap(struct mm_struct *mm, size_t size, int prot)
+{
+	unsigned long addr;
+
+	kthread_use_mm(mm);
+	addr = vm_mmap(NULL, 0, size, prot, MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	kthread_unuse_mm(mm);
+	return addr;
+}
+
+static int mock_munmap(struct mm_struct *mm, unsigned long addr, size_t size)
+{
+	int ret;
+
+	kthread_use_mm(mm);
+	ret = vm_munmap(addr, size);
+	kthread_unuse_mm(mm);
+	return ret;
+}
+
+/* Something that waits, done by somebody else so that the test can watch */
+struct mock_task {
+	struct work_struct	work;
+	struct completion	done;
+	struct iommu_domain	*domain;
+	struct mock_dev		*mdev;
+	u32			pasid;
+	struct iommu_sva	*handle;
+	struct mock		*mock;
+};
+
+static void mock_task_do(struct work_struct *work)
+{
+	struct mock_task *task = container_of(work, struct mock_task, work);
+
+	if (task->handle)
+		iommu_sva_unbind_device(task->handle);
+	else if (task->domain)
+		iommu_detach_device_pasid(task->domain, &task->mdev->dev,
+					  task->pasid);
+	else if (task->mock)
+		iopf_queue_remove_device(task->mock->queue, &task->mdev->dev);
+	else
+		mock_dev_remove(task->mdev);
+	complete(&task->done);
+}
+
+static void mock_task_start(struct mock_task *task)
+{
+	init_completion(&task->done);
+	INIT_WORK_ONSTACK(&task->work, mock_task_do);
+	queue_work(system_unbound_wq, &task->work);
+}
+
+static bool mock_task_waits(struct mock_task *task)
+{
+	return !wait_for_completion_timeout(&task->done,
+					    msecs_to_jiffies(MOCK_WHILE_MS));
+}
+
+static bool mock_task_finish(struct mock_task *task)
+{
+	bool done = wait_for_completion_timeout(&task->done, MOCK_TIMEOUT);
+
+	flush_work(&task->work);
+	destroy_work_on_stack(&task->work);
+	return done;
+}
+
+static void max_pasids_test(struct kunit *test)
+{
+	struct mock *mock = test->priv;
+	struct mock_dev *all, *few, *none, *one;
+
+	all = mock_dev_create(test, 20);
+	KUNIT_EXPECT_EQ(test, (u32)MOCK_PASIDS, all->dev.iommu->max_pasids);
+	few = mock_dev_create(test, 3);
+	KUNIT_EXPECT_EQ(test, 8U, few->dev.iommu->max_pasids);
+	none = mock_dev_create(test, 0);
+	KUNIT_EXPECT_EQ(test, 0U, none->dev.iommu->max_pasids);
+
+	/* Nothing but PASID 0, which cannot be attached */
+	mock->iommu.max_pasids = 1;
+	one = mock_dev_create(test, 3);
+	KUNIT_EXPECT_EQ(test, 0U, one->dev.iommu->max_pasids);
+
+	mock_dev_destroy(test, one);
+	mock_dev_destroy(test, none);
+	mock_dev_destroy(test, few);
+	mock_dev_destroy(test, all);
+}
+
+static void attach_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct device *dev = &mdev->dev;
+	u32 top = MOCK_PASIDS - 1;
+
+	KUNIT_EXPECT_NULL(test, iommu_get_domain_for_dev_pasid(dev, 5, 0));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 5));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, top));
+	KUNIT_EXPECT_PTR_EQ(test, domain, mdev->table[5]);
+	KUNIT_EXPECT_PTR_EQ(test, domain, mdev->table[top]);
+	KUNIT_EXPECT_PTR_EQ(test, domain,
+			    iommu_get_domain_for_dev_pasid(dev, 5, 0));
+	KUNIT_EXPECT_PTR_EQ(test, domain,
+			    iommu_get_domain_for_dev_pasid(dev, 5,
+							   IOMMU_DOMAIN_UNMANAGED));
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EBUSY),
+			    iommu_get_domain_for_dev_pasid(dev, 5,
+							   IOMMU_DOMAIN_SVA));
+
+	iommu_detach_device_pasid(domain, dev, 5);
+	KUNIT_EXPECT_NULL(test, mdev->table[5]);
+	KUNIT_EXPECT_NULL(test, iommu_get_domain_for_dev_pasid(dev, 5, 0));
+	KUNIT_EXPECT_PTR_EQ(test, domain,
+			    iommu_get_domain_for_dev_pasid(dev, top, 0));
+
+	/* What is not attached is left alone. */
+	iommu_detach_device_pasid(domain, dev, 5);
+	KUNIT_EXPECT_EQ(test, 1U, mdev->detaches);
+
+	iommu_detach_device_pasid(domain, dev, top);
+	KUNIT_EXPECT_EQ(test, 2U, mdev->detaches);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void refusal_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct mock_dev *none = mock_dev_create(test, 0);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct iommu_domain *rid = mock_paging_domain(test);
+	struct iommu_domain *foreign = mock_paging_domain(test);
+	static const struct iommu_ops foreign_ops = { };
+	struct device *dev = &mdev->dev;
+
+	rid->ops = &mock_rid_domain_ops;
+	foreign->owner = &foreign_ops;
+
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			iommu_attach_device_pasid(domain, dev, 0));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			iommu_attach_device_pasid(domain, dev, 8));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			iommu_attach_device_pasid(domain, dev,
+						  IOMMU_PASID_INVALID));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			iommu_attach_device_pasid(foreign, dev, 1));
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+			iommu_attach_device_pasid(rid, dev, 1));
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+			iommu_attach_device_pasid(domain, &none->dev, 1));
+	KUNIT_EXPECT_NULL(test, iommu_get_domain_for_dev_pasid(dev, 1, 0));
+
+	/* The top one is fine. */
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 7));
+	iommu_detach_device_pasid(domain, dev, 7);
+
+	mock_dev_remove(none);
+	KUNIT_EXPECT_EQ(test, -ENODEV,
+			iommu_attach_device_pasid(domain, &none->dev, 1));
+	put_device(&none->dev);
+
+	foreign->owner = &mock_ops;
+	iommu_domain_free(foreign);
+	iommu_domain_free(rid);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void shared_group_test(struct kunit *test)
+{
+	struct mock *mock = test->priv;
+	struct mock_dev *a, *b;
+	struct iommu_domain *domain = mock_paging_domain(test);
+
+	a = mock_dev_create(test, 3);
+	mock->group = iommu_group_get(&a->dev);
+	b = mock_dev_create(test, 3);
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+			iommu_attach_device_pasid(domain, &a->dev, 1));
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+			iommu_attach_device_pasid(domain, &b->dev, 1));
+
+	mock_dev_destroy(test, b);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, &a->dev, 1));
+	iommu_detach_device_pasid(domain, &a->dev, 1);
+
+	mock_dev_destroy(test, a);
+	iommu_group_put(mock->group);
+	iommu_domain_free(domain);
+}
+
+static void taken_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *first = mock_paging_domain(test);
+	struct iommu_domain *second = mock_paging_domain(test);
+	struct device *dev = &mdev->dev;
+
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(first, dev, 1));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			iommu_attach_device_pasid(second, dev, 1));
+	KUNIT_EXPECT_EQ(test, -EBUSY, iommu_attach_device_pasid(first, dev, 1));
+	KUNIT_EXPECT_PTR_EQ(test, first, mdev->table[1]);
+	KUNIT_EXPECT_PTR_EQ(test, first,
+			    iommu_get_domain_for_dev_pasid(dev, 1, 0));
+
+	/* Nor does it go away by detaching something else. */
+	iommu_detach_device_pasid(second, dev, 1);
+	KUNIT_EXPECT_PTR_EQ(test, first, mdev->table[1]);
+
+	iommu_detach_device_pasid(first, dev, 1);
+	iommu_domain_free(second);
+	iommu_domain_free(first);
+	mock_dev_destroy(test, mdev);
+}
+
+static void attach_fails_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct device *dev = &mdev->dev;
+
+	mdev->mock->fail_attach = -ENXIO;
+	KUNIT_EXPECT_EQ(test, -ENXIO,
+			iommu_attach_device_pasid(domain, dev, 1));
+	KUNIT_EXPECT_NULL(test, mdev->table[1]);
+	KUNIT_EXPECT_NULL(test, iommu_get_domain_for_dev_pasid(dev, 1, 0));
+	KUNIT_EXPECT_EQ(test, -EINVAL, mock_report_one(mdev, 1, 0));
+
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 1));
+	iommu_detach_device_pasid(domain, dev, 1);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void owner_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct iommu_group *group;
+	struct device *dev = &mdev->dev;
+	int owner;
+
+	group = iommu_group_get(dev);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 1));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			iommu_group_claim_dma_owner(group, &owner));
+	KUNIT_EXPECT_FALSE(test, iommu_group_dma_owner_claimed(group));
+
+	iommu_detach_device_pasid(domain, dev, 1);
+	KUNIT_EXPECT_EQ(test, 0, iommu_group_claim_dma_owner(group, &owner));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			iommu_attach_device_pasid(domain, dev, 1));
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EBUSY), iommu_sva_bind(dev, mm));
+	iommu_group_release_dma_owner(group);
+
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 1));
+	iommu_detach_device_pasid(domain, dev, 1);
+
+	iommu_group_put(group);
+	mmput(mm);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+/* A driver goes without detaching; the next one must find nothing. */
+static void driver_unbind_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct iommu_sva *old, *new;
+	struct device *dev = &mdev->dev;
+	u32 pasid;
+
+	KUNIT_EXPECT_EQ(test, 0, iommu_device_use_default_domain(dev));
+	old = iommu_sva_bind(dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(old));
+	pasid = iommu_sva_get_pasid(old);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev,
+							   pasid + 1));
+	iommu_device_unuse_default_domain(dev);
+	KUNIT_EXPECT_NULL(test, mdev->table[pasid]);
+	KUNIT_EXPECT_NULL(test, mdev->table[pasid + 1]);
+	KUNIT_EXPECT_NULL(test, iommu_get_domain_for_dev_pasid(dev, pasid, 0));
+
+	/* The next one binds the same mm: not what the old handle refers to. */
+	KUNIT_EXPECT_EQ(test, 0, iommu_device_use_default_domain(dev));
+	new = iommu_sva_bind(dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(new));
+	KUNIT_EXPECT_PTR_NE(test, old, new);
+	KUNIT_EXPECT_EQ(test, pasid, iommu_sva_get_pasid(new));
+	iommu_sva_unbind_device(old);
+	KUNIT_EXPECT_NOT_NULL(test, mdev->table[pasid]);
+	iommu_sva_unbind_device(new);
+	KUNIT_EXPECT_NULL(test, mdev->table[pasid]);
+	iommu_device_unuse_default_domain(dev);
+
+	mmput(mm);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void rid_domain_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct iommu_domain *rid = mock_paging_domain(test);
+	struct device *dev = &mdev->dev;
+
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device(rid, dev));
+	KUNIT_EXPECT_PTR_EQ(test, domain, mdev->table[1]);
+	iommu_detach_device(rid, dev);
+	KUNIT_EXPECT_PTR_EQ(test, domain, mdev->table[1]);
+	KUNIT_EXPECT_EQ(test, 0U, mdev->detaches);
+
+	iommu_detach_device_pasid(domain, dev, 1);
+	iommu_domain_free(rid);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void bind_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct iommu_sva *first, *again;
+	struct device *dev = &mdev->dev;
+	struct iommu_domain *domain;
+	u32 pasid;
+
+	first = iommu_sva_bind(dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(first));
+	pasid = iommu_sva_get_pasid(first);
+	domain = iommu_get_domain_for_dev_pasid(dev, pasid, IOMMU_DOMAIN_SVA);
+	KUNIT_ASSERT_NOT_NULL(test, domain);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(domain));
+	KUNIT_EXPECT_PTR_EQ(test, mm, domain->mm);
+	KUNIT_EXPECT_PTR_EQ(test, domain, mdev->table[pasid]);
+	KUNIT_EXPECT_EQ(test, 0ULL, iommu_iova_to_phys(domain, 0));
+
+	again = iommu_sva_bind(dev, mm);
+	KUNIT_EXPECT_PTR_EQ(test, first, again);
+	KUNIT_EXPECT_PTR_EQ(test, first, iommu_sva_bind(dev, mm));
+
+	iommu_sva_unbind_device(first);
+	iommu_sva_unbind_device(first);
+	KUNIT_EXPECT_PTR_EQ(test, domain, mdev->table[pasid]);
+	KUNIT_EXPECT_EQ(test, 0U, mdev->detaches);
+	iommu_sva_unbind_device(first);
+	KUNIT_EXPECT_NULL(test, mdev->table[pasid]);
+	KUNIT_EXPECT_EQ(test, 1U, mdev->detaches);
+
+	/* The mm keeps its PASID. */
+	first = iommu_sva_bind(dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(first));
+	KUNIT_EXPECT_EQ(test, pasid, iommu_sva_get_pasid(first));
+	iommu_sva_unbind_device(first);
+
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
+}
+
+static void bind_many_test(struct kunit *test)
+{
+	struct mock_dev *a = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mock_dev *b = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mm_struct *other = mock_mm_alloc(test);
+	struct iommu_sva *mm_a, *mm_b, *other_a;
+	struct iommu_domain *domain;
+	u32 pasid, other_pasid;
+
+	mm_a = iommu_sva_bind(&a->dev, mm);
+	mm_b = iommu_sva_bind(&b->dev, mm);
+	other_a = iommu_sva_bind(&a->dev, other);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(mm_a));
+	KUNIT_ASSERT_FALSE(test, IS_ERR(mm_b));
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other_a));
+
+	/* Two devices and one mm: one PASID, one domain */
+	pasid = iommu_sva_get_pasid(mm_a);
+	domain = a->table[pasid];
+	KUNIT_EXPECT_PTR_NE(test, mm_a, mm_b);
+	KUNIT_EXPECT_EQ(test, pasid, iommu_sva_get_pasid(mm_b));
+	KUNIT_EXPECT_PTR_EQ(test, domain, b->table[pasid]);
+
+	/* Two mms and one device: two of each */
+	other_pasid = iommu_sva_get_pasid(other_a);
+	KUNIT_EXPECT_NE(test, pasid, other_pasid);
+	KUNIT_EXPECT_PTR_NE(test, domain, a->table[other_pasid]);
+	KUNIT_EXPECT_NULL(test, b->table[other_pasid]);
+
+	iommu_sva_unbind_device(mm_a);
+	KUNIT_EXPECT_NULL(test, a->table[pasid]);
+	KUNIT_EXPECT_PTR_EQ(test, domain, b->table[pasid]);
+	KUNIT_EXPECT_NOT_NULL(test, a->table[other_pasid]);
+	iommu_sva_unbind_device(mm_b);
+	iommu_sva_unbind_device(other_a);
+
+	mmput(other);
+	mmput(mm);
+	mock_dev_destroy(test, b);
+	mock_dev_destroy(test, a);
+}
+
+static void bind_pasid_range_test(struct kunit *test)
+{
+	struct mock_dev *a = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mock_dev *b = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mm_struct *mms[2];
+	struct iommu_sva *bound[2], *handle;
+	u32 pasid;
+	int i;
+
+	handle = iommu_sva_bind(&a->dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(handle));
+	pasid = iommu_sva_get_pasid(handle);
+
+	/* One too few for the PASID that the mm has, then just enough */
+	b->dev.iommu->max_pasids = pasid;
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EOVERFLOW),
+			    iommu_sva_bind(&b->dev, mm));
+	b->dev.iommu->max_pasids = pasid + 1;
+	bound[0] = iommu_sva_bind(&b->dev, mm);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(bound[0]));
+	if (!IS_ERR(bound[0]))
+		iommu_sva_unbind_device(bound[0]);
+	iommu_sva_unbind_device(handle);
+
+	/* A device that has just one does not have two. */
+	b->dev.iommu->max_pasids = 2;
+	for (i = 0; i < 2; i++) {
+		mms[i] = mock_mm_alloc(test);
+		bound[i] = iommu_sva_bind(&b->dev, mms[i]);
+	}
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ENOSPC), bound[1]);
+	for (i = 0; i < 2; i++) {
+		if (!IS_ERR(bound[i]))
+			iommu_sva_unbind_device(bound[i]);
+		mmput(mms[i]);
+	}
+
+	/* Nor is there anything for one that has none. */
+	b->dev.iommu->max_pasids = 0;
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EOPNOTSUPP),
+			    iommu_sva_bind(&b->dev, mm));
+
+	mmput(mm);
+	mock_dev_destroy(test, b);
+	mock_dev_destroy(test, a);
+}
+
+static void bind_refusal_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct device *dev = &mdev->dev;
+	struct iommu_domain *domain;
+	struct iommu_sva *handle;
+	u32 pasid, drvdata = 0;
+
+	/* The front door is closed on x86, and takes nothing on its way out. */
+	handle = iommu_sva_bind_device(dev, mm, NULL);
+	if (IS_ENABLED(CONFIG_X86)) {
+		KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EOPNOTSUPP), handle);
+		KUNIT_EXPECT_FALSE(test, pasid_valid(mm->pasid));
+		KUNIT_EXPECT_EQ(test, 1, atomic_read(&mm->mm_users));
+	} else {
+		KUNIT_EXPECT_FALSE(test, IS_ERR(handle));
+		iommu_sva_unbind_device(handle);
+		KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EINVAL),
+				    iommu_sva_bind_device(dev, mm, &drvdata));
+	}
+
+	/* The PASID of the mm is in use on the device, by something else. */
+	handle = iommu_sva_bind(dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(handle));
+	pasid = iommu_sva_get_pasid(handle);
+	iommu_sva_unbind_device(handle);
+	domain = mock_paging_domain(test);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, pasid));
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EBUSY), iommu_sva_bind(dev, mm));
+	iommu_detach_device_pasid(domain, dev, pasid);
+	iommu_domain_free(domain);
+
+	/* An mm that has exited */
+	mmgrab(mm);
+	mmput(mm);
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ESRCH), iommu_sva_bind(dev, mm));
+	mmdrop(mm);
+
+	mock_dev_destroy(test, mdev);
+}
+
+static void bind_fails_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mock *mock = test->priv;
+	struct iommu_sva *handle;
+	int domains = atomic_read(&mock->domains);
+
+	mock->fail_domain_alloc = -ENXIO;
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ENXIO),
+			    iommu_sva_bind(&mdev->dev, mm));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mm->mm_users));
+	KUNIT_EXPECT_FALSE(test, pasid_valid(mm->pasid));
+
+	mock->fail_attach = -EIO;
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EIO),
+			    iommu_sva_bind(&mdev->dev, mm));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mm->mm_users));
+	KUNIT_EXPECT_NULL(test,
+			  iommu_get_domain_for_dev_pasid(&mdev->dev, mm->pasid,
+							 0));
+	mmu_notifier_synchronize();
+	KUNIT_EXPECT_EQ(test, domains, atomic_read(&mock->domains));
+
+	handle = iommu_sva_bind(&mdev->dev, mm);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(handle));
+	if (!IS_ERR(handle))
+		iommu_sva_unbind_device(handle);
+
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
+}
+
+#if IS_ENABLED(CONFIG_FAILSLAB) && IS_ENABLED(CONFIG_FAULT_INJECTION_DEBUG_FS)
+static void *failslab_knob(struct dentry *dir, const char *name)
+{
+	struct dentry *dentry = debugfs_lookup(name, dir);
+	void *knob = NULL;
+
+	if (dentry)
+		knob = d_inode(dentry)->i_private;
+	dput(dentry);
+	return knob;
+}
+
+/* Let failslab fail allocations that may sleep, without a stack dump each. */
+static bool failslab_begin(struct kunit *test, bool **ignore, bool *was)
+{
+	struct dentry *dir = debugfs_lookup("failslab", NULL);
+	unsigned long *verbose;
+
+	if (!dir)
+		return false;
+
+	*ignore = failslab_knob(dir, "ignore-gfp-wait");
+	verbose = failslab_knob(dir, "verbose");
+	dput(dir);
+	if (!*ignore || !verbose)
+		return false;
+
+	*verbose = 0;
+	*was = **ignore;
+	**ignore = false;
+	return true;
+}
+
+#define failslab_arm(n)		WRITE_ONCE(current->fail_nth, n)
+#define failslab_disarm()	(!xchg(&current->fail_nth, 0))
+#else
+static bool failslab_begin(struct kunit *test, bool **ignore, bool *was)
+{
+	return false;
+}
+
+#define failslab_arm(n)		((void)(n))
+#define failslab_disarm()	false
+#endif
+
+static void bind_no_memory_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mock *mock = test->priv;
+	int n, domains, failures = 0;
+	struct iommu_sva *handle;
+	bool *ignore, was, failed;
+	struct mm_struct *mm;
+
+	if (!failslab_begin(test, &ignore, &was)) {
+		mock_dev_destroy(test, mdev);
+		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
+	}
+
+	domains = atomic_read(&mock->domains);
+	for (n = 1, failed = true; failed && n < 100; n++) {
+		mm = mock_mm_alloc(test);
+		failslab_arm(n);
+		handle = iommu_sva_bind(&mdev->dev, mm);
+		failed = failslab_disarm();
+		if (IS_ERR(handle)) {
+			failures++;
+			KUNIT_EXPECT_TRUE(test, failed);
+			/* PASIDs are allocated by somebody else. */
+			KUNIT_EXPECT_TRUE(test, PTR_ERR(handle) == -ENOMEM ||
+					  PTR_ERR(handle) == -ENOSPC);
+			KUNIT_EXPECT_EQ(test, 1, atomic_read(&mm->mm_users));
+			KUNIT_EXPECT_TRUE(test,
+					  xa_empty(&mdev->dev.iommu->attachments));
+
+			/* And it can be tried again. */
+			handle = iommu_sva_bind(&mdev->dev, mm);
+			KUNIT_EXPECT_FALSE(test, IS_ERR(handle));
+		}
+		if (!IS_ERR(handle))
+			iommu_sva_unbind_device(handle);
+		mmput(mm);
+		mmu_notifier_synchronize();
+		KUNIT_EXPECT_EQ(test, domains, atomic_read(&mock->domains));
+	}
+	*ignore = was;
+
+	/*
+	 * The bond, the notifier, the mm's list of notifiers, the domain, the
+	 * PASID and the attachment
+	 */
+	KUNIT_EXPECT_GE(test, failures, 6);
+	KUNIT_EXPECT_FALSE(test, failed);
+	mock_dev_destroy(test, mdev);
+}
+
+static void attach_no_memory_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	bool *ignore, was, failed;
+	int n, ret, failures = 0;
+
+	if (!failslab_begin(test, &ignore, &was)) {
+		iommu_domain_free(domain);
+		mock_dev_destroy(test, mdev);
+		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
+	}
+
+	for (n = 1; n < 100; n++) {
+		failslab_arm(n);
+		ret = iommu_attach_device_pasid(domain, &mdev->dev, 1000);
+		failed = failslab_disarm();
+		if (ret) {
+			failures++;
+			KUNIT_EXPECT_EQ(test, -ENOMEM, ret);
+			KUNIT_EXPECT_TRUE(test, failed);
+			KUNIT_EXPECT_NULL(test, mdev->table[1000]);
+			KUNIT_EXPECT_TRUE(test,
+					  xa_empty(&mdev->dev.iommu->attachments));
+			continue;
+		}
+
+		/* Detaching does not ask for any. */
+		failslab_arm(1);
+		iommu_detach_device_pasid(domain, &mdev->dev, 1000);
+		KUNIT_EXPECT_FALSE(test, failslab_disarm());
+		if (!failed)
+			break;
+	}
+	*ignore = was;
+	KUNIT_EXPECT_GE(test, failures, 1);
+	KUNIT_EXPECT_LT(test, n, 100);
+
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void fault_no_memory_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mock_handler handler;
+	bool *ignore, was;
+	u32 grpid = 0;
+
+	if (!failslab_begin(test, &ignore, &was)) {
+		iommu_domain_free(domain);
+		mock_dev_destroy(test, mdev);
+		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
+	}
+
+	mock_set_handler(domain, &handler);
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_attach_device_pasid(domain, &mdev->dev, 1));
+
+	/* The last request: answered at once, without the handler */
+	failslab_arm(1);
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, grpid));
+	KUNIT_EXPECT_TRUE(test, failslab_disarm());
+	mock_expect_response(test, mdev, grpid, IOMMU_PAGE_RESP_INVALID);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&handler.calls));
+
+	/* One before the last: the group is served without it */
+	grpid++;
+	failslab_arm(1);
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 1, grpid, 0, 0, false));
+	KUNIT_EXPECT_TRUE(test, failslab_disarm());
+	*ignore = was;
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, grpid));
+	mock_expect_response(test, mdev, grpid, IOMMU_PAGE_RESP_SUCCESS);
+	KUNIT_EXPECT_EQ(test, 1, handler.requests);
+
+	iommu_detach_device_pasid(domain, &mdev->dev, 1);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void fault_route_test(struct kunit *test)
+{
+	struct mock_dev *a = mock_dev_create(test, 3);
+	struct mock_dev *b = mock_dev_create(test, 3);
+	struct iommu_domain *domains[3];
+	struct mock_handler handlers[3];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		domains[i] = mock_paging_domain(test);
+		mock_set_handler(domains[i], &handlers[i]);
+	}
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_attach_device_pasid(domains[0], &a->dev, 1));
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_attach_device_pasid(domains[1], &a->dev, 2));
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_attach_device_pasid(domains[2], &b->dev, 1));
+
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(a, 2, 0));
+	mock_expect_response(test, a, 0, IOMMU_PAGE_RESP_SUCCESS);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&handlers[0].calls));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&handlers[1].calls));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&handlers[2].calls));
+
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(b, 1, 0));
+	mock_expect_response(test, b, 0, IOMMU_PAGE_RESP_SUCCESS);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&handlers[0].calls));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&handlers[2].calls));
+
+	/* A domain without a handler cannot serve anything. */
+	domains[0]->iopf_handler = NULL;
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(a, 1, 1));
+	mock_expect_response(test, a, 1, IOMMU_PAGE_RESP_INVALID);
+
+	iommu_detach_device_pasid(domains[0], &a->dev, 1);
+	iommu_detach_device_pasid(domains[1], &a->dev, 2);
+	iommu_detach_device_pasid(domains[2], &b->dev, 1);
+	for (i = 0; i < 3; i++)
+		iommu_domain_free(domains[i]);
+	mock_dev_destroy(test, b);
+	mock_dev_destroy(test, a);
+}
+
+/* What nobody is there to serve is left to the driver: no response of ours. */
+static void fault_unknown_test(struct kunit *test)
+{
+	struct iommu_fault_event evt = { .fault.type = IOMMU_FAULT_DMA_UNRECOV };
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct mock *mock = test->priv;
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mock_handler handler;
+	struct device *dev = &mdev->dev;
+
+	mock_set_handler(domain, &handler);
+	KUNIT_EXPECT_EQ(test, -EINVAL, mock_report_one(mdev, 1, 0));
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, iommu_report_device_fault(dev, &evt));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 1));
+	KUNIT_EXPECT_EQ(test, -EINVAL, mock_report_one(mdev, 2, 0));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			mock_report_one(mdev, IOMMU_PASID_INVALID, 0));
+	evt.fault.type = IOMMU_FAULT_PAGE_REQ;
+	evt.fault.prm.pasid = 1;
+	evt.fault.prm.flags = IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE;
+	KUNIT_EXPECT_EQ(test, -EINVAL, iommu_report_device_fault(dev, &evt));
+
+	KUNIT_EXPECT_EQ(test, 0, iopf_queue_remove_device(mock->queue, dev));
+	KUNIT_EXPECT_EQ(test, -ENODEV, mock_report_one(mdev, 1, 0));
+	KUNIT_EXPECT_EQ(test, -ENODEV,
+			mock_report(mdev, 1, 0, 0, 0, false));
+	KUNIT_EXPECT_EQ(test, 0, iopf_queue_add_device(mock->queue, dev));
+
+	iommu_detach_device_pasid(domain, dev, 1);
+	KUNIT_EXPECT_EQ(test, -EINVAL, mock_report_one(mdev, 1, 0));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&mdev->responses[0]));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&handler.calls));
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void fault_group_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domains[2];
+	struct mock_handler handlers[2];
+	struct device *dev = &mdev->dev;
+	struct mock *mock = test->priv;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		domains[i] = mock_paging_domain(test);
+		mock_set_handler(domains[i], &handlers[i]);
+		KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domains[i],
+								   dev, i + 1));
+	}
+
+	/* Two groups with one index, and one with another index */
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 1, 3, 0, 0, false));
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 2, 3, 0, 0, false));
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 1, 3, 0, 0, false));
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 1, 4, 0, 0, false));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 3));
+	KUNIT_EXPECT_TRUE(test, mock_wait_response(mdev, 3));
+	KUNIT_EXPECT_EQ(test, 3, handlers[0].requests);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&handlers[1].calls));
+
+	atomic_set(&mdev->responses[3], 0);
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 2, 3));
+	KUNIT_EXPECT_TRUE(test, mock_wait_response(mdev, 3));
+	KUNIT_EXPECT_EQ(test, 2, handlers[1].requests);
+
+	/* Overflow: what came before is forgotten */
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 2, 5, 0, 0, false));
+	KUNIT_EXPECT_EQ(test, 0, iopf_queue_discard_partial(mock->queue));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 2, 5));
+	mock_expect_response(test, mdev, 5, IOMMU_PAGE_RESP_SUCCESS);
+	KUNIT_EXPECT_EQ(test, 1, handlers[1].requests);
+
+	/* The next one who gets the PASID does not inherit a beginning. */
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 1, 6, 0, 0, false));
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 2, 6, 0, 0, false));
+	iommu_detach_device_pasid(domains[0], dev, 1);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domains[0], dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 6));
+	KUNIT_EXPECT_TRUE(test, mock_wait_response(mdev, 6));
+	KUNIT_EXPECT_EQ(test, 1, handlers[0].requests);
+	atomic_set(&mdev->responses[6], 0);
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 2, 6));
+	mock_expect_response(test, mdev, 6, IOMMU_PAGE_RESP_SUCCESS);
+	KUNIT_EXPECT_EQ(test, 2, handlers[1].requests);
+
+	for (i = 0; i < 2; i++) {
+		iommu_detach_device_pasid(domains[i], dev, i + 1);
+		iommu_domain_free(domains[i]);
+	}
+	mock_dev_destroy(test, mdev);
+}
+
+static void detach_waits_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *slow = mock_paging_domain(test);
+	struct iommu_domain *fast = mock_paging_domain(test);
+	struct mock_handler slow_handler, fast_handler;
+	struct mock_task task = { .domain = slow, .mdev = mdev, .pasid = 1 };
+	struct mock_task second = task;
+	struct device *dev = &mdev->dev;
+
+	mock_set_handler(slow, &slow_handler);
+	mock_set_handler(fast, &fast_handler);
+	slow_handler.parks = true;
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(slow, dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(fast, dev, 2));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
+	wait_for_completion(&slow_handler.begun);
+
+	/* Others neither wait for it to be served nor to be detached. */
+	iommu_detach_device_pasid(fast, dev, 2);
+	mock_task_start(&task);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&task));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(fast, dev, 2));
+	iommu_detach_device_pasid(fast, dev, 2);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(fast, dev, 2));
+	KUNIT_EXPECT_EQ(test, -EBUSY, iommu_attach_device_pasid(slow, dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 2, 1));
+	KUNIT_EXPECT_TRUE(test, mock_wait_response(mdev, 1));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&mdev->responses[0]));
+
+	/* The hardware has been cut off by now, and no request is taken on. */
+	KUNIT_EXPECT_NULL(test, mdev->table[1]);
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 2));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[2]));
+	KUNIT_EXPECT_EQ(test, (int)IOMMU_PAGE_RESP_INVALID, mdev->codes[2]);
+
+	/* He who detaches the same waits as well. */
+	mock_task_start(&second);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&second));
+
+	complete(&slow_handler.go);
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&task));
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&second));
+	KUNIT_EXPECT_EQ(test, 3U, mdev->detaches);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[2]));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&slow_handler.calls));
+
+	iommu_detach_device_pasid(fast, dev, 2);
+	iommu_domain_free(fast);
+	iommu_domain_free(slow);
+	mock_dev_destroy(test, mdev);
+}
+
+static void report_on_detach(struct mock_dev *mdev, u32 pasid)
+{
+	if (mock_report_one(mdev, pasid, 1))
+		mdev->misused = true;
+}
+
+/* Requests in the hardware queue while detaching: answered, not served */
+static void detach_answers_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mock_handler handler;
+
+	mock_set_handler(domain, &handler);
+	mdev->on_detach = report_on_detach;
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_attach_device_pasid(domain, &mdev->dev, 1));
+	iommu_detach_device_pasid(domain, &mdev->dev, 1);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[1]));
+	KUNIT_EXPECT_EQ(test, (int)IOMMU_PAGE_RESP_INVALID, mdev->codes[1]);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&handler.calls));
+
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+/* The queue is served by one CPU; more requests than that wait behind it. */
+static void detach_pending_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mock_task task = { .domain = domain, .mdev = mdev, .pasid = 1 };
+	struct mock_handler handler;
+	int i, served = 0;
+
+	mock_set_handler(domain, &handler);
+	handler.parks = true;
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_attach_device_pasid(domain, &mdev->dev, 1));
+	for (i = 0; i < MOCK_GROUPS; i++)
+		KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, i));
+	wait_for_completion(&handler.begun);
+
+	mock_task_start(&task);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&task));
+	complete_all(&handler.go);
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&task));
+
+	for (i = 0; i < MOCK_GROUPS; i++) {
+		KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[i]));
+		if (mdev->codes[i] == IOMMU_PAGE_RESP_SUCCESS)
+			served++;
+	}
+	KUNIT_EXPECT_EQ(test, served, atomic_read(&handler.calls));
+
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void unqueue_waits_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct mock *mock = test->priv;
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mock_task task = { .mock = mock, .mdev = mdev };
+	struct mock_handler handler;
+
+	mock_set_handler(domain, &handler);
+	handler.parks = true;
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_attach_device_pasid(domain, &mdev->dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
+	wait_for_completion(&handler.begun);
+	mock_task_start(&task);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&task));
+	KUNIT_EXPECT_EQ(test, -ENODEV, mock_report_one(mdev, 1, 1));
+
+	complete(&handler.go);
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&task));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&mdev->responses[1]));
+
+	iommu_detach_device_pasid(domain, &mdev->dev, 1);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void remove_device_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mock_task task = { .mdev = mdev };
+	struct device *dev = &mdev->dev;
+	struct mock_handler handler;
+	struct iommu_sva *handle;
+	u32 pasid;
+
+	handle = iommu_sva_bind(dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(handle));
+	KUNIT_EXPECT_PTR_EQ(test, handle, iommu_sva_bind(dev, mm));
+	pasid = iommu_sva_get_pasid(handle);
+	mock_set_handler(domain, &handler);
+	handler.parks = true;
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_attach_device_pasid(domain, dev, pasid + 1));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, pasid + 1, 0));
+	wait_for_completion(&handler.begun);
+
+	mock_task_start(&task);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&task));
+	KUNIT_EXPECT_FALSE(test, mdev->released);
+	complete(&handler.go);
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&task));
+	KUNIT_EXPECT_TRUE(test, mdev->released);
+	KUNIT_EXPECT_EQ(test, 2U, mdev->detaches);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
+	KUNIT_EXPECT_FALSE(test, mdev->misused);
+
+	/* Its handle still works as far as it can. */
+	KUNIT_EXPECT_EQ(test, pasid, iommu_sva_get_pasid(handle));
+	iommu_detach_device_pasid(domain, dev, pasid + 1);
+	iommu_sva_unbind_device(handle);
+	mmput(mm);
+	iommu_sva_unbind_device(handle);
+	KUNIT_EXPECT_EQ(test, 2U, mdev->detaches);
+
+	iommu_domain_free(domain);
+	put_device(dev);
+}
+
+/* The device is found again before the old handle is gone. */
+static void reprobe_device_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct device *dev = &mdev->dev;
+	struct iommu_sva *old, *new;
+	struct mock *mock = test->priv;
+	u32 pasid;
+
+	/* Worst case: it even joins the same group. */
+	mock->group = iommu_group_get(dev);
+	old = iommu_sva_bind(dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(old));
+	pasid = iommu_sva_get_pasid(old);
+	iommu_release_device(dev);
+	KUNIT_ASSERT_EQ(test, 0, iommu_probe_device(dev));
+
+	new = iommu_sva_bind(dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(new));
+	KUNIT_EXPECT_PTR_NE(test, old, new);
+	iommu_sva_unbind_device(old);
+	KUNIT_EXPECT_NOT_NULL(test, mdev->table[pasid]);
+	iommu_sva_unbind_device(new);
+	KUNIT_EXPECT_NULL(test, mdev->table[pasid]);
+
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
+	iommu_group_put(mock->group);
+}
+
+static void sva_fault_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	unsigned long rw, ro;
+	struct mock_domain *mdom;
+	struct iommu_sva *handle;
+	int invalidations;
+	u32 pasid;
+
+	handle = iommu_sva_bind(&mdev->dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(handle));
+	pasid = iommu_sva_get_pasid(handle);
+	mdom = to_mock_domain(mdev->table[pasid]);
+	rw = mock_mmap(mm, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE);
+	ro = mock_mmap(mm, PAGE_SIZE, PROT_READ);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(rw));
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(ro));
+
+	/* Reads need no invalidation */
+	invalidations = atomic_read(&mdom->invalidations);
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, pasid, 1, ro,
+					     IOMMU_FAULT_PERM_READ, true));
+	mock_expect_response(test, mdev, 1, IOMMU_PAGE_RESP_SUCCESS);
+	KUNIT_EXPECT_EQ(test, invalidations, atomic_read(&mdom->invalidations));
+
+	/* Writes do, of the pages in question and before the response */
+	mdom->watch = mdev;
+	mdom->answered_before = -1;
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, pasid, 0, rw + PAGE_SIZE + 8,
+					     IOMMU_FAULT_PERM_WRITE, false));
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, pasid, 0, rw + 2 * PAGE_SIZE,
+					     IOMMU_FAULT_PERM_WRITE, true));
+	mock_expect_response(test, mdev, 0, IOMMU_PAGE_RESP_SUCCESS);
+	KUNIT_EXPECT_EQ(test, 0, mdom->answered_before);
+	KUNIT_EXPECT_EQ(test, rw + PAGE_SIZE, mdom->start);
+	KUNIT_EXPECT_EQ(test, rw + 3 * PAGE_SIZE, mdom->end);
+	KUNIT_EXPECT_EQ(test, 2UL, get_mm_counter(mm, MM_ANONPAGES));
+	mdom->watch = NULL;
+
+	/* What a process may not do its device may not do either. */
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, pasid, 2, ro,
+					     IOMMU_FAULT_PERM_WRITE, true));
+	mock_expect_response(test, mdev, 2, IOMMU_PAGE_RESP_INVALID);
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, pasid, 3, 0,
+					     IOMMU_FAULT_PERM_READ, true));
+	mock_expect_response(test, mdev, 3, IOMMU_PAGE_RESP_INVALID);
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, pasid, 4, rw,
+					     IOMMU_FAULT_PERM_EXEC, true));
+	mock_expect_response(test, mdev, 4, IOMMU_PAGE_RESP_INVALID);
+
+	/* One bad page spoils the group. */
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, pasid, 5, 0,
+					     IOMMU_FAULT_PERM_READ, false));
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, pasid, 5, rw,
+					     IOMMU_FAULT_PERM_READ, true));
+	mock_expect_response(test, mdev, 5, IOMMU_PAGE_RESP_INVALID);
+
+	/* What the mm changes by itself reaches the domain. */
+	mdom->start = 0;
+	mdom->end = 0;
+	KUNIT_EXPECT_EQ(test, 0, mock_munmap(mm, rw, 4 * PAGE_SIZE));
+	KUNIT_EXPECT_LE(test, mdom->start, rw + PAGE_SIZE);
+	KUNIT_EXPECT_GE(test, mdom->end, rw + 3 * PAGE_SIZE);
+
+	iommu_sva_unbind_device(handle);
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
+}
+
+static void sva_exit_test(struct kunit *test)
+{
+	struct mock_dev *a = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mock_dev *b = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mm_struct *next;
+	struct iommu_sva *handle_a, *handle_b, *other;
+	struct mock *mock = test->priv;
+	struct mock_domain *mdom;
+	unsigned long addr;
+	int domains = atomic_read(&mock->domains);
+	u32 pasid;
+
+	handle_a = iommu_sva_bind(&a->dev, mm);
+	handle_b = iommu_sva_bind(&b->dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(handle_a));
+	KUNIT_ASSERT_FALSE(test, IS_ERR(handle_b));
+	pasid = iommu_sva_get_pasid(handle_a);
+	mdom = to_mock_domain(a->table[pasid]);
+	addr = mock_mmap(mm, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	KUNIT_EXPECT_FALSE(test, IS_ERR_VALUE(addr));
+
+	KUNIT_EXPECT_EQ(test, 0U, mdom->quiesced);
+	mmput(mm);
+	KUNIT_EXPECT_EQ(test, 1U, mdom->quiesced);
+	KUNIT_EXPECT_PTR_EQ(test, &mdom->domain, a->table[pasid]);
+
+	/* Quietly: as far as the driver can tell it was served. */
+	KUNIT_EXPECT_EQ(test, 0, mock_report(a, pasid, 0, addr,
+					     IOMMU_FAULT_PERM_READ, true));
+	mock_expect_response(test, a, 0, IOMMU_PAGE_RESP_INVALID);
+
+	/* The PASID is not given to anybody else. */
+	next = mock_mm_alloc(test);
+	other = iommu_sva_bind(&a->dev, next);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
+	KUNIT_EXPECT_NE(test, pasid, iommu_sva_get_pasid(other));
+	iommu_sva_unbind_device(other);
+	mmput(next);
+
+	iommu_sva_unbind_device(handle_a);
+	KUNIT_EXPECT_NULL(test, a->table[pasid]);
+	KUNIT_EXPECT_EQ(test, pasid, iommu_sva_get_pasid(handle_b));
+
+	/* Exit, then the device goes, then unbind */
+	mock_dev_remove(b);
+	KUNIT_EXPECT_FALSE(test, b->misused);
+	KUNIT_EXPECT_EQ(test, 1U, b->detaches);
+	iommu_sva_unbind_device(handle_b);
+	put_device(&b->dev);
+
+	mmu_notifier_synchronize();
+	/* One less: the default domain of the group that went with its device */
+	KUNIT_EXPECT_EQ(test, domains - 1, atomic_read(&mock->domains));
+	mock_dev_destroy(test, a);
+}
+
+/* Unbinding while a request is being served */
+static void sva_unbind_waits_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mock_task task = { .mdev = mdev };
+	unsigned long addr;
+	u32 pasid;
+	int i;
+
+	task.handle = iommu_sva_bind(&mdev->dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task.handle));
+	pasid = iommu_sva_get_pasid(task.handle);
+	addr = mock_mmap(mm, PAGE_SIZE, PROT_READ | PROT_WRITE);
+
+	/* As if somebody else was changing the mappings, for some time */
+	mmap_write_lock(mm);
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, pasid, 0, addr,
+					     IOMMU_FAULT_PERM_WRITE, true));
+	/* The mm is in use as soon as the handler has it. */
+	for (i = 0; i < 500 && atomic_read(&mm->mm_users) == 1; i++)
+		msleep(20);
+	KUNIT_EXPECT_EQ(test, 2, atomic_read(&mm->mm_users));
+	mock_task_start(&task);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&task));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&mdev->responses[0]));
+	mmap_write_unlock(mm);
+
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&task));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
+	KUNIT_EXPECT_EQ(test, (int)IOMMU_PAGE_RESP_SUCCESS, mdev->codes[0]);
+
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
+}
+
+/* Binding, faulting and unbinding the same (device, mm) from several threads */
+#define RACE_THREADS	4
+#define RACE_ROUNDS	200
+
+struct mock_racer {
+	struct work_struct	work;
+	struct mock_dev		*mdev;
+	struct mm_struct	*mm;
+	unsigned int		id;
+	unsigned int		failed;
+	unsigned int		reported;
+};
+
+static void mock_race(struct work_struct *work)
+{
+	struct mock_racer *racer = container_of(work, struct mock_racer, work);
+	struct iommu_sva *handle;
+	u32 grpid, pasid;
+	int i;
+
+	for (i = 0; i < RACE_ROUNDS; i++) {
+		handle = iommu_sva_bind(&racer->mdev->dev, racer->mm);
+		if (IS_ERR(handle)) {
+			racer->failed++;
+			continue;
+		}
+
+		pasid = iommu_sva_get_pasid(handle);
+		if (!racer->mdev->table[pasid])
+			racer->failed++;
+
+		/* A group each, so that one counter has one writer of requests */
+		grpid = racer->id;
+		if (!mock_report_one(racer->mdev, pasid, grpid))
+			racer->reported++;
+		else
+			racer->failed++;
+		iommu_sva_unbind_device(handle);
+	}
+}
+
+static void race_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mock *mock = test->priv;
+	struct mock_racer *racers;
+	int i;
+
+	racers = kunit_kcalloc(test, RACE_THREADS, sizeof(*racers), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, racers);
+	for (i = 0; i < RACE_THREADS; i++) {
+		racers[i].mdev = mdev;
+		racers[i].mm = mm;
+		racers[i].id = i;
+		INIT_WORK(&racers[i].work, mock_race);
+		queue_work(system_unbound_wq, &racers[i].work);
+	}
+	for (i = 0; i < RACE_THREADS; i++)
+		flush_work(&racers[i].work);
+
+	KUNIT_EXPECT_TRUE(test, xa_empty(&mdev->dev.iommu->attachments));
+	iopf_queue_remove_device(mock->queue, &mdev->dev);
+	for (i = 0; i < RACE_THREADS; i++) {
+		KUNIT_EXPECT_EQ(test, 0U, racers[i].failed);
+		KUNIT_EXPECT_EQ(test, (unsigned int)RACE_ROUNDS,
+				racers[i].reported);
+		KUNIT_EXPECT_EQ(test, RACE_ROUNDS,
+				atomic_read(&mdev->responses[i]));
+	}
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mm->mm_users));
+
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
+}
+
+static int iommu_pasid_test_init(struct kunit *test)
+{
+	struct mock *mock;
+	int ret;
+
+	mock = kunit_kzalloc(test, sizeof(*mock), GFP_KERNEL);
+	if (!mock)
+		return -ENOMEM;
+
+	mock->queue = iopf_queue_alloc("mock");
+	if (!mock->queue)
+		return -ENOMEM;
+
+	ret = bus_register(&mock_bus);
+	if (ret)
+		goto err_queue;
+
+	mock->iommu.ops = &mock_ops;
+	mock->iommu.max_pasids = MOCK_PASIDS;
+	ret = iommu_device_sysfs_add(&mock->iommu, NULL, NULL, "mock-iommu");
+	if (ret)
+		goto err_bus;
+
+	mock_current = mock;
+	test->priv = mock;
+	return 0;
+
+err_bus:
+	bus_unregister(&mock_bus);
+err_queue:
+	iopf_queue_free(mock->queue);
+	return ret;
+}
+
+static void iommu_pasid_test_exit(struct kunit *test)
+{
+	struct mock *mock = test->priv;
+
+	/* No test leaves anything behind, not even a reference. */
+	mmu_notifier_synchronize();
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&mock->devices));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&mock->domains));
+
+	iommu_device_sysfs_remove(&mock->iommu);
+	bus_unregister(&mock_bus);
+	iopf_queue_free(mock->queue);
+}
+
+static struct kunit_case iommu_pasid_test_cases[] = {
+	KUNIT_CASE(max_pasids_test),
+	KUNIT_CASE(attach_test),
+	KUNIT_CASE(refusal_test),
+	KUNIT_CASE(shared_group_test),
+	KUNIT_CASE(taken_test),
+	KUNIT_CASE(attach_fails_test),
+	KUNIT_CASE(attach_no_memory_test),
+	KUNIT_CASE(owner_test),
+	KUNIT_CASE(driver_unbind_test),
+	KUNIT_CASE(rid_domain_test),
+	KUNIT_CASE(bind_test),
+	KUNIT_CASE(bind_many_test),
+	KUNIT_CASE(bind_pasid_range_test),
+	KUNIT_CASE(bind_refusal_test),
+	KUNIT_CASE(bind_fails_test),
+	KUNIT_CASE(bind_no_memory_test),
+	KUNIT_CASE(fault_route_test),
+	KUNIT_CASE(fault_unknown_test),
+	KUNIT_CASE(fault_group_test),
+	KUNIT_CASE(fault_no_memory_test),
+	KUNIT_CASE(detach_waits_test),
+	KUNIT_CASE(detach_answers_test),
+	KUNIT_CASE(detach_pending_test),
+	KUNIT_CASE(unqueue_waits_test),
+	KUNIT_CASE(remove_device_test),
+	KUNIT_CASE(reprobe_device_test),
+	KUNIT_CASE(sva_fault_test),
+	KUNIT_CASE(sva_exit_test),
+	KUNIT_CASE(sva_unbind_waits_test),
+	KUNIT_CASE(race_test),
+	{ }
+};
+
+static struct kunit_suite iommu_pasid_test_suite = {
+	.name		= "iommu_pasid",
+	.init		= iommu_pasid_test_init,
+	.exit		= iommu_pasid_test_exit,
+	.test_cases	= iommu_pasid_test_cases,
+};
+
+kunit_test_suites(&iommu_pasid_test_suite);
+
+MODULE_LICENSE("GPL");

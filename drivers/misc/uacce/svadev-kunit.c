@@ -1,0 +1,745 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of the IOMMU with real DMA, done by svadev.
+ *
+ * The DMA API and paging domains attached to PASIDs are held to what a device
+ * can and cannot reach through them. After each case the IOMMU must not have
+ * used a stale cache entry, lost an event, or hold a stalled access.
+ */
+#include <kunit/test.h>
+#include <linux/delay.h>
+#include <linux/dma-mapping.h>
+#include <linux/iommu.h>
+#include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/sizes.h>
+#include <linux/svadev.h>
+
+#include <uapi/misc/uacce/svadev.h>
+
+#define SVT_TIMEOUT_MS		10000
+
+/* Somewhere low in the address space: the DMA API allocates from the top */
+#define SVT_IOVA		SZ_16M
+
+#define SVT_HAMMER_NS		1000
+
+/* Counters that must not move, whatever a case does */
+static const char * const svt_forbidden[] = {
+	"smmu.stale.tlb", "smmu.stale.cfg", "smmu.evt.lost", "smmu.cmd.bad",
+	"smmu.resume.unknown",
+};
+
+#define SVT_STALE_CFG	1
+
+struct svt_buffer {
+	u8 *cpu;
+	dma_addr_t dma;
+};
+
+struct svt_attachment {
+	struct iommu_domain *domain;
+	struct device *dev;
+	ioasid_t pasid;
+};
+
+/**
+ * struct svt - a running case and what is to be undone at its end
+ * @pdev: the functions of the machine, as many as are needed
+ * @queue: queues taken
+ * @nr_queues: number of @queue
+ * @buffer: coherent buffers of one page, of the first function
+ * @nr_buffers: number of @buffer
+ * @page: pages for paging domains to map
+ * @nr_pages: number of @page
+ * @domain: paging domains
+ * @nr_domains: number of @domain
+ * @attached: what is attached
+ * @nr_attached: number of @attached
+ * @before: forbidden counters when the case began
+ */
+struct svt {
+	struct pci_dev *pdev[2];
+	struct svadev_queue *queue[8];
+	unsigned int nr_queues;
+	struct svt_buffer buffer[4];
+	unsigned int nr_buffers;
+	u8 *page[4];
+	unsigned int nr_pages;
+	struct iommu_domain *domain[4];
+	unsigned int nr_domains;
+	struct svt_attachment attached[8];
+	unsigned int nr_attached;
+	u64 before[ARRAY_SIZE(svt_forbidden)];
+};
+
+/* U64_MAX if the machine has no such counter */
+static u64 svt_counter(struct svt *svt, const char *name)
+{
+	struct svadev_queue *q = svadev_queue_get(svt->pdev[0]);
+	u64 val = U64_MAX;
+
+	if (IS_ERR(q))
+		return val;
+	svadev_read_counter(q, name, &val);
+	svadev_queue_put(q);
+	return val;
+}
+
+static int svt_init(struct kunit *test)
+{
+	struct pci_dev *pdev = NULL;
+	unsigned int i, n = 0;
+	struct svt *svt;
+
+	svt = kunit_kzalloc(test, sizeof(*svt), GFP_KERNEL);
+	if (!svt)
+		return -ENOMEM;
+
+	while (n < ARRAY_SIZE(svt->pdev)) {
+		pdev = pci_get_device(SVADEV_PCI_VENDOR, SVADEV_PCI_DEVICE,
+				      pdev);
+		if (!pdev)
+			break;
+		svt->pdev[n++] = pci_dev_get(pdev);
+	}
+	pci_dev_put(pdev);
+	if (!n)
+		kunit_skip(test, "no svadev in this machine");
+
+	for (i = 0; i < ARRAY_SIZE(svt_forbidden); i++)
+		svt->before[i] = svt_counter(svt, svt_forbidden[i]);
+	test->priv = svt;
+	return 0;
+}
+
+static void svt_exit(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+	unsigned int i;
+
+	if (!svt)
+		return;
+
+	for (i = 0; i < svt->nr_queues; i++)
+		svadev_queue_put(svt->queue[i]);
+	for (i = 0; i < svt->nr_attached; i++)
+		iommu_detach_device_pasid(svt->attached[i].domain,
+					  svt->attached[i].dev,
+					  svt->attached[i].pasid);
+	for (i = 0; i < svt->nr_domains; i++)
+		iommu_domain_free(svt->domain[i]);
+	for (i = 0; i < svt->nr_pages; i++)
+		free_page((unsigned long)svt->page[i]);
+	for (i = 0; i < svt->nr_buffers; i++)
+		dma_free_coherent(&svt->pdev[0]->dev, PAGE_SIZE,
+				  svt->buffer[i].cpu, svt->buffer[i].dma);
+
+	for (i = 0; i < ARRAY_SIZE(svt_forbidden); i++)
+		KUNIT_EXPECT_EQ_MSG(test, svt->before[i],
+				    svt_counter(svt, svt_forbidden[i]),
+				    "counter %s", svt_forbidden[i]);
+	if (IS_ENABLED(CONFIG_ARM64)) {
+		/* The SMMU has these; without them nothing was checked */
+		KUNIT_EXPECT_NE(test, svt->before[0], U64_MAX);
+		KUNIT_EXPECT_EQ(test, svt_counter(svt, "smmu.stall.now"), 0);
+	}
+
+	for (i = 0; i < ARRAY_SIZE(svt->pdev); i++)
+		pci_dev_put(svt->pdev[i]);
+}
+
+/* What a case needs */
+
+static struct svadev_queue *svt_queue(struct kunit *test, unsigned int fn,
+				      u32 pasid)
+{
+	struct svt *svt = test->priv;
+	struct svadev_queue *q;
+
+	KUNIT_ASSERT_LT(test, svt->nr_queues, ARRAY_SIZE(svt->queue));
+	q = svadev_queue_get(svt->pdev[fn]);
+	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR(q), "no queue: %pe", q);
+	svt->queue[svt->nr_queues++] = q;
+	KUNIT_ASSERT_EQ(test, svadev_queue_enable(q, pasid), 0);
+	return q;
+}
+
+static struct svt_buffer svt_buffer(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+	struct svt_buffer buf;
+
+	KUNIT_ASSERT_LT(test, svt->nr_buffers, ARRAY_SIZE(svt->buffer));
+	buf.cpu = dma_alloc_coherent(&svt->pdev[0]->dev, PAGE_SIZE, &buf.dma,
+				     GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, buf.cpu);
+	svt->buffer[svt->nr_buffers++] = buf;
+	return buf;
+}
+
+static u8 *svt_page(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+	u8 *page;
+
+	KUNIT_ASSERT_LT(test, svt->nr_pages, ARRAY_SIZE(svt->page));
+	page = (u8 *)get_zeroed_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	svt->page[svt->nr_pages++] = page;
+	return page;
+}
+
+/* Of the largest PASIDs there are: the one thing they share is the edge */
+static ioasid_t svt_pasid(struct kunit *test, unsigned int n)
+{
+	struct svt *svt = test->priv;
+	u32 max = U32_MAX;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(svt->pdev) && svt->pdev[i]; i++) {
+		struct dev_iommu *iommu = svt->pdev[i]->dev.iommu;
+
+		max = min(max, iommu ? iommu->max_pasids : 0);
+	}
+	if (!max)
+		kunit_skip(test, "the IOMMU attaches no domain to a PASID");
+	KUNIT_ASSERT_GT(test, max, n + 1);
+	return max - 1 - n;
+}
+
+static void svt_need_two_functions(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+
+	if (!svt->pdev[1])
+		kunit_skip(test, "needs two svadev functions");
+}
+
+static struct iommu_domain *svt_domain(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+	struct iommu_domain *domain;
+
+	KUNIT_ASSERT_LT(test, svt->nr_domains, ARRAY_SIZE(svt->domain));
+	domain = iommu_domain_alloc(&pci_bus_type);
+	KUNIT_ASSERT_NOT_NULL(test, domain);
+	svt->domain[svt->nr_domains++] = domain;
+	return domain;
+}
+
+static void svt_attach(struct kunit *test, struct iommu_domain *domain,
+		       unsigned int fn, ioasid_t pasid)
+{
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[fn]->dev;
+
+	KUNIT_ASSERT_LT(test, svt->nr_attached, ARRAY_SIZE(svt->attached));
+	KUNIT_ASSERT_EQ(test, iommu_attach_device_pasid(domain, dev, pasid), 0);
+	svt->attached[svt->nr_attached++] = (struct svt_attachment){
+		.domain = domain, .dev = dev, .pasid = pasid,
+	};
+}
+
+static void svt_detach(struct kunit *test, struct iommu_domain *domain,
+		       unsigned int fn, ioasid_t pasid)
+{
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[fn]->dev;
+	unsigned int i;
+
+	for (i = 0; i < svt->nr_attached; i++) {
+		struct svt_attachment *a = &svt->attached[i];
+
+		if (a->domain != domain || a->dev != dev || a->pasid != pasid)
+			continue;
+		iommu_detach_device_pasid(domain, dev, pasid);
+		*a = svt->attached[--svt->nr_attached];
+		return;
+	}
+	KUNIT_FAIL(test, "PASID %u was not attached", pasid);
+}
+
+static void svt_map(struct kunit *test, struct iommu_domain *domain, u64 iova,
+		    void *page, int prot)
+{
+	KUNIT_ASSERT_EQ(test, iommu_map(domain, iova, virt_to_phys(page),
+					PAGE_SIZE, prot | IOMMU_CACHE), 0);
+}
+
+/* Operations. Each returns what svadev_queue_run() returns. */
+
+static int svt_fill(struct svadev_queue *q, u64 dst, u8 byte, u64 len)
+{
+	struct svadev_op op = {
+		.op = SVADEV_OP_FILL, .dst = dst, .value = byte, .len = len,
+	};
+
+	return svadev_queue_run(q, &op, SVT_TIMEOUT_MS);
+}
+
+static int svt_copy(struct svadev_queue *q, u64 dst, u64 src, u64 len)
+{
+	struct svadev_op op = {
+		.op = SVADEV_OP_COPY, .dst = dst, .src = src, .len = len,
+	};
+
+	return svadev_queue_run(q, &op, SVT_TIMEOUT_MS);
+}
+
+static int svt_sum(struct svadev_queue *q, u64 src, u64 len, u64 *sum)
+{
+	struct svadev_op op = {
+		.op = SVADEV_OP_READ, .src = src, .len = len,
+	};
+	int ret = svadev_queue_run(q, &op, SVT_TIMEOUT_MS);
+
+	*sum = op.result;
+	return ret;
+}
+
+static bool svt_bytes_are(const void *p, u8 byte)
+{
+	return !memchr_inv(p, byte, PAGE_SIZE);
+}
+
+/* A queue adds 1 to the word at @dst until it is told to stop */
+static void svt_hammer(struct kunit *test, struct svadev_queue *q, u64 dst)
+{
+	struct svadev_op op = {
+		.op = SVADEV_OP_FETCH_ADD, .dst = dst, .value = 1, .len = 8,
+		.hammer_ns = SVT_HAMMER_NS,
+	};
+
+	KUNIT_ASSERT_EQ(test, svadev_queue_submit(q, &op), 0);
+}
+
+/* Whether the word still changes, given more time than any hammer needs */
+static bool svt_changes(void *word)
+{
+	u64 seen = READ_ONCE(*(u64 *)word);
+	unsigned int i;
+
+	for (i = 0; i < 1000; i++) {
+		usleep_range(100, 200);
+		if (READ_ONCE(*(u64 *)word) != seen)
+			return true;
+	}
+	return false;
+}
+
+/* Not one addition failed, and not one is missing from the word */
+static void svt_expect_hammered(struct kunit *test, struct svadev_queue *q,
+				void *word)
+{
+	struct svadev_op op = {};
+
+	svadev_queue_end_hammer(q);
+	KUNIT_EXPECT_EQ(test, svadev_queue_wait(q, &op, SVT_TIMEOUT_MS), 0);
+	KUNIT_EXPECT_GT(test, op.rounds, 0);
+	KUNIT_EXPECT_EQ(test, op.rounds, READ_ONCE(*(u64 *)word));
+}
+
+/* Requests without a PASID, through the DMA API */
+
+static void svt_rid_dma(struct kunit *test)
+{
+	struct svadev_queue *q = svt_queue(test, 0, SVADEV_NO_PASID);
+	struct svt_buffer src = svt_buffer(test), dst = svt_buffer(test);
+	struct svadev_op op;
+	unsigned int i;
+	u64 sum = 0, got;
+
+	for (i = 0; i < PAGE_SIZE; i++) {
+		src.cpu[i] = i * 7 + i / 256;
+		sum += src.cpu[i];
+	}
+
+	KUNIT_EXPECT_EQ(test, svt_copy(q, dst.dma, src.dma, PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, memcmp(dst.cpu, src.cpu, PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, svt_sum(q, dst.dma, PAGE_SIZE, &got), 0);
+	KUNIT_EXPECT_EQ(test, got, sum);
+
+	/* Any length and alignment, and not a byte more */
+	KUNIT_EXPECT_EQ(test, svt_fill(q, dst.dma, 0, PAGE_SIZE), 0);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(dst.cpu, 0));
+	KUNIT_EXPECT_EQ(test, svt_copy(q, dst.dma + 13, src.dma + 5, 77), 0);
+	KUNIT_EXPECT_EQ(test, memcmp(dst.cpu + 13, src.cpu + 5, 77), 0);
+	KUNIT_EXPECT_EQ(test, dst.cpu[12], 0);
+	KUNIT_EXPECT_EQ(test, dst.cpu[13 + 77], 0);
+
+	op = (struct svadev_op){
+		.op = SVADEV_OP_COMPARE, .dst = dst.dma + 13,
+		.src = src.dma + 5, .len = 77,
+	};
+	KUNIT_EXPECT_EQ(test, svadev_queue_run(q, &op, SVT_TIMEOUT_MS), 0);
+	KUNIT_EXPECT_EQ(test, op.result, 77);
+	dst.cpu[13 + 33]++;
+	KUNIT_EXPECT_EQ(test, svadev_queue_run(q, &op, SVT_TIMEOUT_MS), 0);
+	KUNIT_EXPECT_EQ(test, op.result, 33);
+}
+
+static void svt_rid_atomics(struct kunit *test)
+{
+	struct svadev_queue *q = svt_queue(test, 0, SVADEV_NO_PASID);
+	struct svt_buffer buf = svt_buffer(test);
+	u64 *word = (u64 *)buf.cpu;
+	struct svadev_op op;
+
+	*word = 40;
+	op = (struct svadev_op){
+		.op = SVADEV_OP_FETCH_ADD, .dst = buf.dma, .value = 2, .len = 8,
+	};
+	KUNIT_EXPECT_EQ(test, svadev_queue_run(q, &op, SVT_TIMEOUT_MS), 0);
+	KUNIT_EXPECT_EQ(test, op.result, 40);
+	KUNIT_EXPECT_EQ(test, *word, 42);
+
+	op = (struct svadev_op){
+		.op = SVADEV_OP_CAS, .dst = buf.dma, .expect = 41, .value = 1,
+		.len = 8,
+	};
+	KUNIT_EXPECT_EQ(test, svadev_queue_run(q, &op, SVT_TIMEOUT_MS), 0);
+	KUNIT_EXPECT_EQ(test, *word, 42);
+	op.expect = 42;
+	KUNIT_EXPECT_EQ(test, svadev_queue_run(q, &op, SVT_TIMEOUT_MS), 0);
+	KUNIT_EXPECT_EQ(test, *word, 1);
+
+	*word = 0;
+	svt_hammer(test, q, buf.dma);
+	KUNIT_EXPECT_TRUE(test, svt_changes(word));
+	svt_expect_hammered(test, q, word);
+}
+
+static void svt_rid_is_translated(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+	struct iommu_domain *domain =
+		iommu_get_domain_for_dev(&svt->pdev[0]->dev);
+	struct svadev_queue *q = svt_queue(test, 0, SVADEV_NO_PASID);
+	u8 *page = svt_page(test);
+	u64 sum;
+
+	if (!domain || !(domain->type & __IOMMU_DOMAIN_PAGING))
+		kunit_skip(test, "no IOMMU translates for svadev");
+
+	/* Not something the DMA API has mapped, although it is memory */
+	KUNIT_ASSERT_EQ(test, iommu_iova_to_phys(domain, virt_to_phys(page)),
+			0);
+	KUNIT_EXPECT_EQ(test, svt_fill(q, virt_to_phys(page), 1, PAGE_SIZE),
+			-EFAULT);
+	KUNIT_EXPECT_EQ(test, svt_sum(q, virt_to_phys(page), 1, &sum), -EFAULT);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(page, 0));
+}
+
+static void svt_interrupt(struct kunit *test)
+{
+	struct svadev_queue *q = svt_queue(test, 0, SVADEV_NO_PASID);
+	struct svt_buffer buf = svt_buffer(test);
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, svadev_queue_irqs(q), 0);
+	KUNIT_ASSERT_EQ(test, svt_fill(q, buf.dma, 1, PAGE_SIZE), 0);
+	for (i = 0; i < 1000 && !svadev_queue_irqs(q); i++)
+		usleep_range(100, 200);
+	KUNIT_EXPECT_EQ(test, svadev_queue_irqs(q), 1);
+}
+
+static void svt_refused(struct kunit *test)
+{
+	struct svadev_queue *q = svt_queue(test, 0, SVADEV_NO_PASID);
+	struct svt_buffer buf = svt_buffer(test);
+	struct svadev_op op = { .op = 1000, .dst = buf.dma, .len = 8 };
+
+	KUNIT_EXPECT_EQ(test, svadev_queue_run(q, &op, SVT_TIMEOUT_MS),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, svadev_queue_enable(q, SVADEV_Q_PASID_MASK + 1),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, svadev_queue_disable(q), 0);
+	KUNIT_EXPECT_EQ(test, svt_fill(q, buf.dma, 1, 1), -ECANCELED);
+	KUNIT_EXPECT_EQ(test, buf.cpu[0], 0);
+}
+
+/* Paging domains attached to PASIDs */
+
+static void svt_pasid_dma(struct kunit *test)
+{
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct iommu_domain *domain = svt_domain(test);
+	struct svadev_queue *q, *rid = svt_queue(test, 0, SVADEV_NO_PASID);
+	struct svt_buffer src = svt_buffer(test), dst = svt_buffer(test);
+	u8 *a = svt_page(test), *b = svt_page(test);
+	u64 sum;
+
+	svt_attach(test, domain, 0, pasid);
+	svt_map(test, domain, SVT_IOVA, a, IOMMU_READ | IOMMU_WRITE);
+	svt_map(test, domain, SVT_IOVA + PAGE_SIZE, b, IOMMU_READ);
+	q = svt_queue(test, 0, pasid);
+
+	KUNIT_EXPECT_EQ(test, svt_fill(q, SVT_IOVA, 3, PAGE_SIZE), 0);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(a, 3));
+	memset(b, 4, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, svt_sum(q, SVT_IOVA, 2 * PAGE_SIZE, &sum), 0);
+	KUNIT_EXPECT_EQ(test, sum, 7 * PAGE_SIZE);
+
+	/* Read-only is, and there is nothing beyond */
+	KUNIT_EXPECT_EQ(test, svt_fill(q, SVT_IOVA + PAGE_SIZE, 5, 1), -EFAULT);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(b, 4));
+	KUNIT_EXPECT_EQ(test, svt_sum(q, SVT_IOVA + 2 * PAGE_SIZE, 1, &sum),
+			-EFAULT);
+
+	/* Requests without a PASID have another address space, still */
+	memset(src.cpu, 6, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, svt_copy(rid, dst.dma, src.dma, PAGE_SIZE), 0);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(dst.cpu, 6));
+	KUNIT_EXPECT_EQ(test, svt_fill(q, dst.dma, 7, 1), -EFAULT);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(dst.cpu, 6));
+	KUNIT_EXPECT_EQ(test, svt_fill(rid, SVT_IOVA, 7, 1), -EFAULT);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(a, 3));
+}
+
+static void svt_pasid_unmap(struct kunit *test)
+{
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct iommu_domain *domain = svt_domain(test);
+	u8 *a = svt_page(test), *b = svt_page(test);
+	struct svadev_queue *q;
+	unsigned int i;
+	u64 sum;
+
+	svt_attach(test, domain, 0, pasid);
+	q = svt_queue(test, 0, pasid);
+	memset(a, 1, PAGE_SIZE);
+	memset(b, 2, PAGE_SIZE);
+
+	for (i = 0; i < 10; i++) {
+		/* Not mapped, which the IOMMU may remember */
+		KUNIT_ASSERT_EQ(test, svt_sum(q, SVT_IOVA, 1, &sum), -EFAULT);
+
+		svt_map(test, domain, SVT_IOVA, i % 2 ? b : a,
+			IOMMU_READ | IOMMU_WRITE);
+		KUNIT_ASSERT_EQ(test, svt_sum(q, SVT_IOVA, PAGE_SIZE, &sum), 0);
+		KUNIT_ASSERT_EQ(test, sum, (i % 2 + 1) * PAGE_SIZE);
+
+		KUNIT_ASSERT_EQ(test, iommu_unmap(domain, SVT_IOVA, PAGE_SIZE),
+				PAGE_SIZE);
+		KUNIT_ASSERT_EQ(test, svt_fill(q, SVT_IOVA, 9, PAGE_SIZE),
+				-EFAULT);
+	}
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(a, 1));
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(b, 2));
+}
+
+static void svt_pasid_detach(struct kunit *test)
+{
+	ioasid_t pasid = svt_pasid(test, 0), other = svt_pasid(test, 1);
+	struct iommu_domain *domain = svt_domain(test);
+	u8 *page = svt_page(test);
+	struct svadev_queue *q, *q_other;
+	unsigned int i;
+
+	q = svt_queue(test, 0, pasid);
+	q_other = svt_queue(test, 0, other);
+	for (i = 0; i < 10; i++) {
+		KUNIT_ASSERT_EQ(test, svt_fill(q, SVT_IOVA, 9, 1), -EFAULT);
+
+		svt_attach(test, domain, 0, pasid);
+		if (!i)
+			svt_map(test, domain, SVT_IOVA, page,
+				IOMMU_READ | IOMMU_WRITE);
+		KUNIT_ASSERT_EQ(test, svt_fill(q, SVT_IOVA, i, PAGE_SIZE), 0);
+		KUNIT_ASSERT_TRUE(test, svt_bytes_are(page, i));
+		/* The neighbour has nothing of it */
+		KUNIT_ASSERT_EQ(test, svt_fill(q_other, SVT_IOVA, 9, 1),
+				-EFAULT);
+
+		svt_detach(test, domain, 0, pasid);
+		KUNIT_ASSERT_EQ(test, svt_fill(q, SVT_IOVA, 9, 1), -EFAULT);
+		KUNIT_ASSERT_TRUE(test, svt_bytes_are(page, i));
+	}
+}
+
+static void svt_pasid_per_function(struct kunit *test)
+{
+	struct iommu_domain *one, *two;
+	struct svadev_queue *q1, *q2;
+	ioasid_t pasid;
+	u8 *a, *b;
+
+	svt_need_two_functions(test);
+	pasid = svt_pasid(test, 0);
+	one = svt_domain(test);
+	two = svt_domain(test);
+	a = svt_page(test);
+	b = svt_page(test);
+	q1 = svt_queue(test, 0, pasid);
+	q2 = svt_queue(test, 1, pasid);
+
+	/* The PASID of one function means nothing to the other */
+	svt_attach(test, one, 0, pasid);
+	svt_map(test, one, SVT_IOVA, a, IOMMU_READ | IOMMU_WRITE);
+	KUNIT_EXPECT_EQ(test, svt_fill(q1, SVT_IOVA, 1, PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, svt_fill(q2, SVT_IOVA, 2, PAGE_SIZE), -EFAULT);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(a, 1));
+
+	/* or something else */
+	svt_attach(test, two, 1, pasid);
+	svt_map(test, two, SVT_IOVA, b, IOMMU_READ | IOMMU_WRITE);
+	KUNIT_EXPECT_EQ(test, svt_fill(q2, SVT_IOVA, 2, PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, svt_fill(q1, SVT_IOVA, 3, PAGE_SIZE), 0);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(a, 3));
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(b, 2));
+
+	/* and taking it from one leaves it to the other */
+	svt_detach(test, one, 0, pasid);
+	KUNIT_EXPECT_EQ(test, svt_fill(q1, SVT_IOVA, 4, PAGE_SIZE), -EFAULT);
+	KUNIT_EXPECT_EQ(test, svt_fill(q2, SVT_IOVA, 4, PAGE_SIZE), 0);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(a, 3));
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(b, 4));
+}
+
+static void svt_pasid_shared_domain(struct kunit *test)
+{
+	ioasid_t pasid = svt_pasid(test, 0), other = svt_pasid(test, 1);
+	struct iommu_domain *domain = svt_domain(test);
+	struct svadev_queue *q1, *q2;
+	u8 *page = svt_page(test);
+	u64 sum;
+
+	/* One domain on two PASIDs, and on two functions where there are */
+	svt_attach(test, domain, 0, pasid);
+	q1 = svt_queue(test, 0, pasid);
+	if (((struct svt *)test->priv)->pdev[1]) {
+		svt_attach(test, domain, 1, other);
+		q2 = svt_queue(test, 1, other);
+	} else {
+		svt_attach(test, domain, 0, other);
+		q2 = svt_queue(test, 0, other);
+	}
+	svt_map(test, domain, SVT_IOVA, page, IOMMU_READ | IOMMU_WRITE);
+
+	KUNIT_EXPECT_EQ(test, svt_fill(q1, SVT_IOVA, 1, PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, svt_sum(q2, SVT_IOVA, PAGE_SIZE, &sum), 0);
+	KUNIT_EXPECT_EQ(test, sum, PAGE_SIZE);
+
+	/* What is unmapped is unmapped for both */
+	KUNIT_EXPECT_EQ(test, iommu_unmap(domain, SVT_IOVA, PAGE_SIZE),
+			PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, svt_fill(q1, SVT_IOVA, 2, 1), -EFAULT);
+	KUNIT_EXPECT_EQ(test, svt_fill(q2, SVT_IOVA, 2, 1), -EFAULT);
+
+	svt_map(test, domain, SVT_IOVA, page, IOMMU_READ | IOMMU_WRITE);
+	svt_detach(test, domain, 0, pasid);
+	KUNIT_EXPECT_EQ(test, svt_fill(q1, SVT_IOVA, 3, 1), -EFAULT);
+	KUNIT_EXPECT_EQ(test, svt_fill(q2, SVT_IOVA, 3, PAGE_SIZE), 0);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(page, 3));
+}
+
+static void svt_pasid_detach_busy(struct kunit *test)
+{
+	ioasid_t pasid = svt_pasid(test, 0), other = svt_pasid(test, 1);
+	struct iommu_domain *victim = svt_domain(test);
+	struct iommu_domain *bystander = svt_domain(test);
+	struct svadev_queue *q, *q_other, *rid;
+	struct svt_buffer buf = svt_buffer(test);
+	u8 *a = svt_page(test), *b = svt_page(test);
+	struct svadev_op op = {};
+	struct svt *svt = test->priv;
+	unsigned int i;
+
+	/* Requests with another PASID and with none, all the time */
+	svt_attach(test, bystander, 0, other);
+	svt_map(test, bystander, SVT_IOVA, b, IOMMU_READ | IOMMU_WRITE);
+	q_other = svt_queue(test, 0, other);
+	svt_hammer(test, q_other, SVT_IOVA);
+	rid = svt_queue(test, 0, SVADEV_NO_PASID);
+	svt_hammer(test, rid, buf.dma);
+	q = svt_queue(test, 0, pasid);
+
+	for (i = 0; i < 20; i++) {
+		svt_attach(test, victim, 0, pasid);
+		if (!i)
+			svt_map(test, victim, SVT_IOVA, a,
+				IOMMU_READ | IOMMU_WRITE);
+		svt_hammer(test, q, SVT_IOVA);
+		KUNIT_ASSERT_TRUE(test, svt_changes(a));
+
+		/*
+		 * It ends at once, by a fault, and what is there is final. Up
+		 * to the CMD_SYNC of the detach, but no longer, the CD may be
+		 * used that has just been cleared.
+		 */
+		KUNIT_EXPECT_EQ(test, svt_counter(svt, "smmu.stale.cfg"),
+				svt->before[SVT_STALE_CFG]);
+		svt_detach(test, victim, 0, pasid);
+		svt->before[SVT_STALE_CFG] = svt_counter(svt, "smmu.stale.cfg");
+		memset(a, 0, PAGE_SIZE);
+		KUNIT_ASSERT_EQ(test,
+				svadev_queue_wait(q, &op, SVT_TIMEOUT_MS),
+				-EFAULT);
+		KUNIT_ASSERT_TRUE(test, svt_bytes_are(a, 0));
+	}
+
+	/* None of which anybody else has noticed */
+	KUNIT_EXPECT_TRUE(test, svt_changes(b));
+	KUNIT_EXPECT_TRUE(test, svt_changes(buf.cpu));
+	svt_expect_hammered(test, q_other, b);
+	svt_expect_hammered(test, rid, buf.cpu);
+}
+
+static void svt_pasid_arguments(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[0]->dev;
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct iommu_domain *one = svt_domain(test), *two = svt_domain(test);
+	u32 max = dev->iommu->max_pasids;
+
+	KUNIT_EXPECT_NE(test, iommu_attach_device_pasid(one, dev, 0), 0);
+	KUNIT_EXPECT_NE(test, iommu_attach_device_pasid(one, dev, max), 0);
+	KUNIT_EXPECT_NE(test, iommu_attach_device_pasid(one, dev,
+							INVALID_IOASID), 0);
+
+	KUNIT_EXPECT_NULL(test, iommu_get_domain_for_dev_pasid(dev, pasid, 0));
+	svt_attach(test, one, 0, pasid);
+	KUNIT_EXPECT_EQ(test, iommu_attach_device_pasid(one, dev, pasid),
+			-EBUSY);
+	KUNIT_EXPECT_EQ(test, iommu_attach_device_pasid(two, dev, pasid),
+			-EBUSY);
+	KUNIT_EXPECT_PTR_EQ(test, one,
+			    iommu_get_domain_for_dev_pasid(dev, pasid, 0));
+	KUNIT_EXPECT_PTR_EQ(test, one,
+			    iommu_get_domain_for_dev_pasid(dev, pasid,
+							   one->type));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			PTR_ERR(iommu_get_domain_for_dev_pasid(dev, pasid,
+							       IOMMU_DOMAIN_SVA)));
+	svt_detach(test, one, 0, pasid);
+	KUNIT_EXPECT_NULL(test, iommu_get_domain_for_dev_pasid(dev, pasid, 0));
+}
+
+static struct kunit_case svadev_cases[] = {
+	KUNIT_CASE(svt_rid_dma),
+	KUNIT_CASE(svt_rid_atomics),
+	KUNIT_CASE(svt_rid_is_translated),
+	KUNIT_CASE(svt_interrupt),
+	KUNIT_CASE(svt_refused),
+	KUNIT_CASE(svt_pasid_dma),
+	KUNIT_CASE(svt_pasid_unmap),
+	KUNIT_CASE(svt_pasid_detach),
+	KUNIT_CASE(svt_pasid_per_function),
+	KUNIT_CASE(svt_pasid_shared_domain),
+	KUNIT_CASE(svt_pasid_detach_busy),
+	KUNIT_CASE(svt_pasid_arguments),
+	{ }
+};
+
+static struct kunit_suite svadev_suite = {
+	.name = "svadev",
+	.init = svt_init,
+	.exit = svt_exit,
+	.test_cases = svadev_cases,
+};
+
+kunit_test_suite(svadev_suite);
+
+MODULE_LICENSE("GPL");

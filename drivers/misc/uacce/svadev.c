@@ -1,0 +1,819 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Driver for svadev, an emulated accelerator that DMAs with a PASID.
+ *
+ * Every hardware queue belongs to one owner at a time: a process, which
+ * reaches it through uacce and gets its own address space on the queue, or a
+ * test in the kernel, which uses the functions of <linux/svadev.h> and chooses
+ * the PASID itself. Registers are in <uapi/misc/uacce/svadev.h>.
+ */
+#include <linux/debugfs.h>
+#include <linux/interrupt.h>
+#include <linux/iopoll.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/spinlock.h>
+#include <linux/svadev.h>
+#include <linux/uacce.h>
+#include <linux/wait.h>
+
+#include <uapi/misc/uacce/svadev.h>
+
+/*
+ * A disabled queue sends nothing new, but a stalled access has to be answered
+ * by the fault handler first, and that may have to read from a disk.
+ */
+#define SVADEV_IDLE_TIMEOUT_US		(10 * USEC_PER_SEC)
+
+/* What the control BAR has room for between SVADEV_QUEUE(0) and the counters */
+#define SVADEV_MAX_QUEUES \
+	((SVADEV_STATS - SVADEV_QUEUE(0)) / (SVADEV_QUEUE(1) - SVADEV_QUEUE(0)))
+
+enum svadev_owner {
+	SVADEV_OWNER_NONE,
+	SVADEV_OWNER_USER,
+	SVADEV_OWNER_KERNEL,
+	SVADEV_OWNER_STUCK,	/* never went idle: nobody can have it again */
+};
+
+static const char * const svadev_owner_names[] = {
+	[SVADEV_OWNER_NONE] = "free",
+	[SVADEV_OWNER_USER] = "user",
+	[SVADEV_OWNER_KERNEL] = "kernel",
+	[SVADEV_OWNER_STUCK] = "stuck",
+};
+
+/**
+ * struct svadev_queue - a hardware queue
+ * @sd: the function it belongs to
+ * @index: its number there
+ * @ctrl: its registers in the control BAR
+ * @page: its page in the queue BAR
+ * @owner: who has it, protected by the lock of @sd
+ * @tgid: process that opened it if @owner is a process
+ * @pasid: PASID in use or SVADEV_NO_PASID
+ * @irqs: completion interrupts seen since it was taken
+ * @wait: where kernel users wait for completion
+ * @lock: protects @uq against the interrupt handler
+ * @uq: the uacce queue to wake, NULL if none was started
+ */
+struct svadev_queue {
+	struct svadev *sd;
+	unsigned int index;
+	void __iomem *ctrl;
+	void __iomem *page;
+	enum svadev_owner owner;
+	pid_t tgid;
+	u32 pasid;
+	atomic_t irqs;
+	wait_queue_head_t wait;
+	spinlock_t lock;	/* @uq */
+	struct uacce_queue *uq;
+};
+
+/**
+ * struct svadev - a function of the accelerator
+ * @pdev: its PCI device
+ * @ctrl: control BAR
+ * @uacce: what user space sees of it
+ * @debugfs: its directory in debugfs
+ * @lock: protects the owner of each queue and the latched counters
+ * @kernel_idle: woken when a kernel user puts its queue
+ * @kernel_queues: number of queues with kernel users
+ * @removing: no queue is given out any more
+ * @nr_vectors: MSI-X vectors; queue q interrupts on q % nr_vectors
+ * @nr_queues: number of @queues
+ * @queues: the hardware queues
+ */
+struct svadev {
+	struct pci_dev *pdev;
+	void __iomem *ctrl;
+	struct uacce_device *uacce;
+	struct dentry *debugfs;
+	struct mutex lock;	/* @owner of queues, counter latch */
+	wait_queue_head_t kernel_idle;
+	unsigned int kernel_queues;
+	bool removing;
+	unsigned int nr_vectors;
+	unsigned int nr_queues;
+	struct svadev_queue queues[];
+};
+
+static struct dentry *svadev_debugfs_root;
+static struct pci_driver svadev_pci_driver;
+
+/* Hardware queues */
+
+static struct svadev_queue *svadev_take_queue(struct svadev *sd,
+					      enum svadev_owner owner)
+{
+	struct svadev_queue *q = ERR_PTR(-ENODEV);
+	unsigned int i;
+
+	mutex_lock(&sd->lock);
+	if (sd->removing)
+		goto out_unlock;
+
+	q = ERR_PTR(-EBUSY);
+	for (i = 0; i < sd->nr_queues; i++) {
+		if (sd->queues[i].owner != SVADEV_OWNER_NONE)
+			continue;
+		q = &sd->queues[i];
+		q->owner = owner;
+		q->tgid = task_tgid_nr(current);
+		q->pasid = SVADEV_NO_PASID;
+		atomic_set(&q->irqs, 0);
+		if (owner == SVADEV_OWNER_KERNEL)
+			sd->kernel_queues++;
+		break;
+	}
+out_unlock:
+	mutex_unlock(&sd->lock);
+	return q;
+}
+
+static bool svadev_state_idle(u32 state)
+{
+	/* Reads of a device that was pulled return all ones */
+	return !(state & SVADEV_Q_STATE_BUSY) || PCI_POSSIBLE_ERROR(state);
+}
+
+static void svadev_release_queue(struct svadev_queue *q)
+{
+	struct svadev *sd = q->sd;
+	bool idle = svadev_state_idle(readl(q->ctrl + SVADEV_Q_STATE));
+
+	mutex_lock(&sd->lock);
+	if (q->owner == SVADEV_OWNER_KERNEL && !--sd->kernel_queues)
+		wake_up(&sd->kernel_idle);
+	q->owner = idle ? SVADEV_OWNER_NONE : SVADEV_OWNER_STUCK;
+	q->pasid = SVADEV_NO_PASID;
+	mutex_unlock(&sd->lock);
+}
+
+static int svadev_hw_disable(struct svadev_queue *q)
+{
+	u32 state;
+	int ret;
+
+	writel(0, q->ctrl + SVADEV_Q_CTRL);
+	ret = readl_poll_timeout(q->ctrl + SVADEV_Q_STATE, state,
+				 svadev_state_idle(state), 20,
+				 SVADEV_IDLE_TIMEOUT_US);
+	if (ret)
+		dev_err(&q->sd->pdev->dev,
+			"queue %u (PASID %d) is still busy %lu s after it was disabled\n",
+			q->index, (int)q->pasid,
+			SVADEV_IDLE_TIMEOUT_US / USEC_PER_SEC);
+	return ret;
+}
+
+static int svadev_hw_enable(struct svadev_queue *q, u32 pasid)
+{
+	u32 reg = 0;
+
+	if (pasid != SVADEV_NO_PASID) {
+		if (pasid > SVADEV_Q_PASID_MASK)
+			return -EINVAL;
+		reg = SVADEV_Q_PASID_VALID | pasid;
+	}
+
+	q->pasid = pasid;
+	writel(reg, q->ctrl + SVADEV_Q_PASID);
+	writel(0, q->ctrl + SVADEV_Q_MODE);
+	writel(q->index % q->sd->nr_vectors, q->ctrl + SVADEV_Q_VECTOR);
+	writel(SVADEV_Q_CTRL_ENABLE | SVADEV_Q_CTRL_IRQ,
+	       q->ctrl + SVADEV_Q_CTRL);
+	return 0;
+}
+
+static u64 svadev_hw_status(struct svadev_queue *q)
+{
+	return readq(q->page + SVADEV_STATUS);
+}
+
+static irqreturn_t svadev_irq(int irq, void *data)
+{
+	struct svadev_queue *first = data;
+	struct svadev *sd = first->sd;
+	unsigned int i;
+
+	for (i = first->index; i < sd->nr_queues; i += sd->nr_vectors) {
+		struct svadev_queue *q = &sd->queues[i];
+
+		atomic_inc(&q->irqs);
+		wake_up(&q->wait);
+
+		spin_lock(&q->lock);
+		if (q->uq)
+			wake_up_interruptible(&q->uq->wait);
+		spin_unlock(&q->lock);
+	}
+	return IRQ_HANDLED;
+}
+
+/* Counters */
+
+static u32 svadev_latch_counters(struct svadev *sd)
+{
+	lockdep_assert_held(&sd->lock);
+
+	writel(1, sd->ctrl + SVADEV_STAT_LATCH);
+	return min_t(u32, readl(sd->ctrl + SVADEV_STAT_COUNT),
+		     SVADEV_STATS_SIZE / SVADEV_STAT_SIZE);
+}
+
+static u64 svadev_latched_counter(struct svadev *sd, u32 n,
+				  char name[SVADEV_STAT_NAME_LEN + 1])
+{
+	void __iomem *entry = sd->ctrl + SVADEV_STATS + n * SVADEV_STAT_SIZE;
+	u32 word[SVADEV_STAT_SIZE / sizeof(u32)];
+	unsigned int i;
+
+	/* The control BAR takes 32-bit accesses only: no memcpy_fromio() */
+	for (i = 0; i < ARRAY_SIZE(word); i++)
+		word[i] = readl(entry + i * sizeof(u32));
+
+	/* readl() made a number of what is a string of bytes */
+	for (i = 0; i < SVADEV_STAT_NAME_LEN; i++)
+		name[i] = word[i / sizeof(u32)] >> (i % sizeof(u32) * 8);
+	name[SVADEV_STAT_NAME_LEN] = '\0';
+
+	i = SVADEV_STAT_NAME_LEN / sizeof(u32);
+	return word[i] | (u64)word[i + 1] << 32;
+}
+
+/* debugfs */
+
+static int counters_show(struct seq_file *s, void *unused)
+{
+	char name[SVADEV_STAT_NAME_LEN + 1];
+	struct svadev *sd = s->private;
+	u32 n, count;
+	u64 val;
+
+	mutex_lock(&sd->lock);
+	count = svadev_latch_counters(sd);
+	for (n = 0; n < count; n++) {
+		val = svadev_latched_counter(sd, n, name);
+		seq_printf(s, "%s %llu\n", name, val);
+	}
+	mutex_unlock(&sd->lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(counters);
+
+static int queues_show(struct seq_file *s, void *unused)
+{
+	struct svadev *sd = s->private;
+	unsigned int i;
+
+	mutex_lock(&sd->lock);
+	for (i = 0; i < sd->nr_queues; i++) {
+		struct svadev_queue *q = &sd->queues[i];
+
+		seq_printf(s, "%u %s pid %d pasid %d ctrl %#x state %#x irqs %d\n",
+			   i, svadev_owner_names[q->owner],
+			   q->owner == SVADEV_OWNER_USER ? q->tgid : 0,
+			   (int)q->pasid, readl(q->ctrl + SVADEV_Q_CTRL),
+			   readl(q->ctrl + SVADEV_Q_STATE),
+			   atomic_read(&q->irqs));
+	}
+	mutex_unlock(&sd->lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(queues);
+
+static void svadev_create_debugfs(struct svadev *sd)
+{
+	sd->debugfs = debugfs_create_dir(pci_name(sd->pdev),
+					 svadev_debugfs_root);
+	debugfs_create_file("counters", 0400, sd->debugfs, sd, &counters_fops);
+	debugfs_create_file("queues", 0400, sd->debugfs, sd, &queues_fops);
+}
+
+/* uacce */
+
+static int svadev_uacce_get_available_instances(struct uacce_device *uacce)
+{
+	struct svadev *sd = uacce->priv;
+	unsigned int i, n = 0;
+
+	mutex_lock(&sd->lock);
+	for (i = 0; i < sd->nr_queues; i++)
+		n += sd->queues[i].owner == SVADEV_OWNER_NONE;
+	mutex_unlock(&sd->lock);
+	return n;
+}
+
+static int svadev_uacce_get_queue(struct uacce_device *uacce,
+				  unsigned long pasid, struct uacce_queue *uq)
+{
+	struct svadev_queue *q;
+
+	/* Without a PASID the process could DMA wherever the kernel can */
+	if (!uq->handle) {
+		dev_dbg(uacce->parent, "no SVA, no queues for user space\n");
+		return -EOPNOTSUPP;
+	}
+
+	q = svadev_take_queue(uacce->priv, SVADEV_OWNER_USER);
+	if (IS_ERR(q))
+		return PTR_ERR(q);
+
+	uq->priv = q;
+	return 0;
+}
+
+static void svadev_uacce_put_queue(struct uacce_queue *uq)
+{
+	struct svadev_queue *q = uq->priv;
+
+	spin_lock_irq(&q->lock);
+	q->uq = NULL;
+	spin_unlock_irq(&q->lock);
+	svadev_release_queue(q);
+}
+
+static int svadev_uacce_start_queue(struct uacce_queue *uq)
+{
+	struct svadev_queue *q = uq->priv;
+
+	spin_lock_irq(&q->lock);
+	q->uq = uq;
+	spin_unlock_irq(&q->lock);
+	return svadev_hw_enable(q, uq->pasid);
+}
+
+static void svadev_uacce_stop_queue(struct uacce_queue *uq)
+{
+	svadev_hw_disable(uq->priv);
+}
+
+static int svadev_uacce_is_q_updated(struct uacce_queue *uq)
+{
+	u64 status = svadev_hw_status(uq->priv);
+
+	return status != SVADEV_STATUS_IDLE && status != SVADEV_STATUS_BUSY;
+}
+
+static int svadev_uacce_mmap(struct uacce_queue *uq,
+			     struct vm_area_struct *vma,
+			     struct uacce_qfile_region *qfr)
+{
+	struct svadev_queue *q = uq->priv;
+	resource_size_t page;
+
+	/* A private mapping of registers would be a copy of them at fork */
+	if (qfr->type != UACCE_QFRT_MMIO || !(vma->vm_flags & VM_SHARED) ||
+	    vma->vm_end - vma->vm_start != PAGE_SIZE)
+		return -EINVAL;
+
+	page = pci_resource_start(q->sd->pdev, SVADEV_BAR_QUEUE) +
+	       q->index * SVADEV_QUEUE_STRIDE;
+	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	return io_remap_pfn_range(vma, vma->vm_start, PHYS_PFN(page), PAGE_SIZE,
+				  vma->vm_page_prot);
+}
+
+static const struct uacce_ops svadev_uacce_ops = {
+	.get_available_instances = svadev_uacce_get_available_instances,
+	.get_queue = svadev_uacce_get_queue,
+	.put_queue = svadev_uacce_put_queue,
+	.start_queue = svadev_uacce_start_queue,
+	.stop_queue = svadev_uacce_stop_queue,
+	.is_q_updated = svadev_uacce_is_q_updated,
+	.mmap = svadev_uacce_mmap,
+};
+
+/* Kernel users */
+
+/**
+ * svadev_queue_get() - take a queue for use by the kernel
+ * @pdev: the function
+ *
+ * The queue is disabled. The driver cannot be unbound from @pdev before the
+ * queue was given back.
+ *
+ * Context: Process context, takes the device lock of @pdev.
+ * Return: the queue, or an ERR_PTR: -ENODEV if this driver is not bound to
+ * @pdev or is being unbound, -EBUSY if all queues are taken.
+ */
+struct svadev_queue *svadev_queue_get(struct pci_dev *pdev)
+{
+	struct svadev_queue *q = ERR_PTR(-ENODEV);
+
+	device_lock(&pdev->dev);
+	if (pdev->dev.driver == &svadev_pci_driver.driver)
+		q = svadev_take_queue(pci_get_drvdata(pdev),
+				      SVADEV_OWNER_KERNEL);
+	device_unlock(&pdev->dev);
+	return q;
+}
+EXPORT_SYMBOL_GPL(svadev_queue_get);
+
+/**
+ * svadev_queue_put() - disable a queue and give it back
+ * @q: the queue
+ *
+ * Context: Process context, waits for outstanding DMA.
+ */
+void svadev_queue_put(struct svadev_queue *q)
+{
+	svadev_hw_disable(q);
+	svadev_release_queue(q);
+}
+EXPORT_SYMBOL_GPL(svadev_queue_put);
+
+/**
+ * svadev_queue_enable() - let a queue accept operations
+ * @q: the queue
+ * @pasid: PASID its requests carry, or SVADEV_NO_PASID
+ *
+ * A queue that is enabled already is disabled first.
+ *
+ * Context: Process context, waits for outstanding DMA.
+ * Return: 0, -EINVAL if @pasid has more than 20 bits (PCIe 6.0, 6.20),
+ * -ETIMEDOUT if outstanding DMA did not end; the queue is then disabled.
+ */
+int svadev_queue_enable(struct svadev_queue *q, u32 pasid)
+{
+	int ret;
+
+	ret = svadev_hw_disable(q);
+	if (ret)
+		return ret;
+	return svadev_hw_enable(q, pasid);
+}
+EXPORT_SYMBOL_GPL(svadev_queue_enable);
+
+/**
+ * svadev_queue_disable() - stop a queue
+ * @q: the queue
+ *
+ * Context: Process context, waits for outstanding DMA.
+ * Return: 0, -ETIMEDOUT if outstanding DMA did not end.
+ */
+int svadev_queue_disable(struct svadev_queue *q)
+{
+	return svadev_hw_disable(q);
+}
+EXPORT_SYMBOL_GPL(svadev_queue_disable);
+
+/**
+ * svadev_queue_submit() - start an operation
+ * @q: the queue, enabled
+ * @op: the operation
+ *
+ * Memory written before the call is seen by the operation.
+ *
+ * Context: Any context; calls for one queue must not overlap.
+ * Return: 0, -EBUSY if the last operation is still running.
+ */
+int svadev_queue_submit(struct svadev_queue *q, const struct svadev_op *op)
+{
+	if (svadev_hw_status(q) == SVADEV_STATUS_BUSY)
+		return -EBUSY;
+
+	writeq(op->op, q->page + SVADEV_OP);
+	writeq(op->src, q->page + SVADEV_SRC);
+	writeq(op->dst, q->page + SVADEV_DST);
+	writeq(op->len, q->page + SVADEV_LEN);
+	writeq(op->value, q->page + SVADEV_VALUE);
+	writeq(op->expect, q->page + SVADEV_EXPECT);
+	writeq(op->hammer_ns, q->page + SVADEV_HAMMER);
+	writeq(SVADEV_GO_START, q->page + SVADEV_GO);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(svadev_queue_submit);
+
+/**
+ * svadev_queue_end_hammer() - end a repeated operation after its round
+ * @q: the queue
+ *
+ * Context: Any context. svadev_queue_wait() tells when it has ended.
+ */
+void svadev_queue_end_hammer(struct svadev_queue *q)
+{
+	writeq(SVADEV_GO_STOP, q->page + SVADEV_GO);
+}
+EXPORT_SYMBOL_GPL(svadev_queue_end_hammer);
+
+/**
+ * svadev_queue_wait() - wait for an operation to end
+ * @q: the queue
+ * @op: where to put the outcome
+ * @timeout_ms: how long to wait, in milliseconds
+ *
+ * Context: Process context, sleeps.
+ * Return: 0 if all was done, -ETIMEDOUT if the operation is still running,
+ * -EFAULT if an address could not be translated, -EINVAL if the device does
+ * not know such an operation, -ECANCELED if the queue is or was disabled,
+ * -EAGAIN if the device gave up retrying after page faults were served, -EIO
+ * if the device reports anything else. @op is complete unless -ETIMEDOUT.
+ */
+int svadev_queue_wait(struct svadev_queue *q, struct svadev_op *op,
+		      unsigned int timeout_ms)
+{
+	if (!wait_event_timeout(q->wait,
+				svadev_hw_status(q) != SVADEV_STATUS_BUSY,
+				msecs_to_jiffies(timeout_ms)))
+		return -ETIMEDOUT;
+
+	op->status = svadev_hw_status(q);
+	op->result = readq(q->page + SVADEV_RESULT);
+	op->fault_addr = readq(q->page + SVADEV_FAULT_ADDR);
+	op->done = readq(q->page + SVADEV_DONE);
+	op->faults = readq(q->page + SVADEV_FAULTS);
+	op->rounds = readq(q->page + SVADEV_ROUNDS);
+
+	switch (op->status) {
+	case SVADEV_STATUS_OK:
+		return 0;
+	case SVADEV_STATUS_FAULT:
+		return -EFAULT;
+	case SVADEV_STATUS_INVALID:
+		return -EINVAL;
+	case SVADEV_STATUS_DISABLED:
+		return -ECANCELED;
+	case SVADEV_STATUS_RETRIES:
+		return -EAGAIN;
+	default:
+		return -EIO;
+	}
+}
+EXPORT_SYMBOL_GPL(svadev_queue_wait);
+
+/**
+ * svadev_queue_run() - run an operation and wait for its end
+ * @q: the queue, enabled
+ * @op: the operation; its outcome is stored there too
+ * @timeout_ms: how long to wait, in milliseconds
+ *
+ * Context: Process context, sleeps.
+ * Return: what svadev_queue_submit() and svadev_queue_wait() return.
+ */
+int svadev_queue_run(struct svadev_queue *q, struct svadev_op *op,
+		     unsigned int timeout_ms)
+{
+	int ret;
+
+	ret = svadev_queue_submit(q, op);
+	if (ret)
+		return ret;
+	return svadev_queue_wait(q, op, timeout_ms);
+}
+EXPORT_SYMBOL_GPL(svadev_queue_run);
+
+/**
+ * svadev_queue_irqs() - count completion interrupts
+ * @q: the queue
+ *
+ * Context: Any context.
+ * Return: the number of completion interrupts since the queue was taken.
+ */
+unsigned int svadev_queue_irqs(struct svadev_queue *q)
+{
+	return atomic_read(&q->irqs);
+}
+EXPORT_SYMBOL_GPL(svadev_queue_irqs);
+
+/**
+ * svadev_read_counter() - read a counter of the emulated machine
+ * @q: any queue
+ * @name: name of the counter
+ * @val: where to put its value
+ *
+ * Context: Process context.
+ * Return: 0, -ENOENT if there is no counter of that name.
+ */
+int svadev_read_counter(struct svadev_queue *q, const char *name, u64 *val)
+{
+	char latched[SVADEV_STAT_NAME_LEN + 1];
+	struct svadev *sd = q->sd;
+	int ret = -ENOENT;
+	u32 n, count;
+
+	mutex_lock(&sd->lock);
+	count = svadev_latch_counters(sd);
+	for (n = 0; n < count && ret; n++) {
+		u64 this = svadev_latched_counter(sd, n, latched);
+
+		if (!strcmp(latched, name)) {
+			*val = this;
+			ret = 0;
+		}
+	}
+	mutex_unlock(&sd->lock);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(svadev_read_counter);
+
+/* PCI */
+
+static int svadev_init_hw(struct svadev *sd, void __iomem *pages)
+{
+	unsigned int i;
+
+	writel(1, sd->ctrl + SVADEV_RESET);
+
+	for (i = 0; i < sd->nr_queues; i++) {
+		struct svadev_queue *q = &sd->queues[i];
+		int ret;
+
+		q->sd = sd;
+		q->index = i;
+		q->ctrl = sd->ctrl + SVADEV_QUEUE(i);
+		q->page = pages + i * SVADEV_QUEUE_STRIDE;
+		q->pasid = SVADEV_NO_PASID;
+		init_waitqueue_head(&q->wait);
+		spin_lock_init(&q->lock);
+
+		ret = svadev_hw_disable(q);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static void svadev_free_vectors(void *data)
+{
+	pci_free_irq_vectors(data);
+}
+
+static int svadev_init_irqs(struct svadev *sd)
+{
+	struct device *dev = &sd->pdev->dev;
+	unsigned int i;
+	int ret;
+
+	ret = pci_alloc_irq_vectors(sd->pdev, 1, sd->nr_queues, PCI_IRQ_MSIX);
+	if (ret < 0)
+		return ret;
+	sd->nr_vectors = ret;
+
+	ret = devm_add_action_or_reset(dev, svadev_free_vectors, sd->pdev);
+	if (ret)
+		return ret;
+
+	for (i = 0; i < sd->nr_vectors; i++) {
+		ret = devm_request_irq(dev, pci_irq_vector(sd->pdev, i),
+				       svadev_irq, 0, SVADEV_NAME,
+				       &sd->queues[i]);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int svadev_init_uacce(struct svadev *sd)
+{
+	struct uacce_interface interface = {
+		.name = SVADEV_NAME,
+		.flags = UACCE_DEV_SVA,
+		.ops = &svadev_uacce_ops,
+	};
+	struct uacce_device *uacce;
+	int ret;
+
+	uacce = uacce_alloc(&sd->pdev->dev, &interface);
+	if (IS_ERR(uacce))
+		return PTR_ERR(uacce);
+
+	uacce->priv = sd;
+	uacce->algs = "copy\nfill\ncompare\natomic\n";
+	uacce->api_ver = "svadev_v1";
+	uacce->qf_pg_num[UACCE_QFRT_MMIO] = 1;
+
+	ret = uacce_register(uacce);
+	if (ret) {
+		uacce_remove(uacce);
+		return ret;
+	}
+	sd->uacce = uacce;
+	return 0;
+}
+
+static int svadev_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct device *dev = &pdev->dev;
+	void __iomem * const *bars;
+	void __iomem *ctrl;
+	struct svadev *sd;
+	u32 nr_queues;
+	int ret;
+
+	ret = pcim_enable_device(pdev);
+	if (ret)
+		return dev_err_probe(dev, ret, "cannot enable\n");
+
+	ret = pcim_iomap_regions(pdev, BIT(SVADEV_BAR_CTRL) |
+				 BIT(SVADEV_BAR_QUEUE), SVADEV_NAME);
+	if (ret)
+		return dev_err_probe(dev, ret, "cannot map the BARs\n");
+
+	bars = pcim_iomap_table(pdev);
+	ctrl = bars[SVADEV_BAR_CTRL];
+	if (pci_resource_len(pdev, SVADEV_BAR_CTRL) < SVADEV_CTRL_SIZE ||
+	    readl(ctrl + SVADEV_ID) != SVADEV_ID_MAGIC ||
+	    readl(ctrl + SVADEV_VERSION) != SVADEV_VERSION_1)
+		return dev_err_probe(dev, -ENODEV,
+				     "not a version %u device\n",
+				     SVADEV_VERSION_1);
+
+	nr_queues = readl(ctrl + SVADEV_NR_QUEUES);
+	if (!nr_queues || nr_queues > SVADEV_MAX_QUEUES ||
+	    pci_resource_len(pdev, SVADEV_BAR_QUEUE) / SVADEV_QUEUE_STRIDE <
+	    nr_queues)
+		return dev_err_probe(dev, -ENODEV, "no room for %u queues\n",
+				     nr_queues);
+
+	sd = devm_kzalloc(dev, struct_size(sd, queues, nr_queues), GFP_KERNEL);
+	if (!sd)
+		return -ENOMEM;
+
+	sd->pdev = pdev;
+	sd->ctrl = ctrl;
+	sd->nr_queues = nr_queues;
+	mutex_init(&sd->lock);
+	init_waitqueue_head(&sd->kernel_idle);
+	pci_set_drvdata(pdev, sd);
+
+	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
+	if (ret)
+		return dev_err_probe(dev, ret, "cannot use 64-bit DMA\n");
+
+	ret = svadev_init_hw(sd, bars[SVADEV_BAR_QUEUE]);
+	if (ret)
+		return ret;
+
+	pci_set_master(pdev);
+	ret = svadev_init_irqs(sd);
+	if (ret)
+		return dev_err_probe(dev, ret, "no MSI-X vectors\n");
+
+	ret = svadev_init_uacce(sd);
+	if (ret)
+		return dev_err_probe(dev, ret, "cannot register with uacce\n");
+
+	svadev_create_debugfs(sd);
+	return 0;
+}
+
+static void svadev_remove(struct pci_dev *pdev)
+{
+	struct svadev *sd = pci_get_drvdata(pdev);
+
+	mutex_lock(&sd->lock);
+	sd->removing = true;
+	mutex_unlock(&sd->lock);
+
+	debugfs_remove(sd->debugfs);
+	/* Stops the queues of processes, zaps their mappings */
+	uacce_remove(sd->uacce);
+	wait_event(sd->kernel_idle, !READ_ONCE(sd->kernel_queues));
+	/* The last user may not have left svadev_release_queue() yet */
+	mutex_lock(&sd->lock);
+	mutex_unlock(&sd->lock);
+	writel(1, sd->ctrl + SVADEV_RESET);
+	pci_clear_master(pdev);
+}
+
+static const struct pci_device_id svadev_pci_ids[] = {
+	{ PCI_DEVICE(SVADEV_PCI_VENDOR, SVADEV_PCI_DEVICE) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, svadev_pci_ids);
+
+static struct pci_driver svadev_pci_driver = {
+	.name = SVADEV_NAME,
+	.id_table = svadev_pci_ids,
+	.probe = svadev_probe,
+	.remove = svadev_remove,
+};
+
+static int __init svadev_init(void)
+{
+	int ret;
+
+	svadev_debugfs_root = debugfs_create_dir(SVADEV_NAME, NULL);
+	ret = pci_register_driver(&svadev_pci_driver);
+	if (ret)
+		debugfs_remove(svadev_debugfs_root);
+	return ret;
+}
+module_init(svadev_init);
+
+static void __exit svadev_exit(void)
+{
+	pci_unregister_driver(&svadev_pci_driver);
+	debugfs_remove(svadev_debugfs_root);
+}
+module_exit(svadev_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("svadev, an emulated accelerator that DMAs with a PASID");

@@ -1,0 +1,186 @@
+/*
+ * Strict caching for the SMMU models: what hardware may still hold.
+ *
+ * A TLB that forgets early hides the invalidation that software forgot. In
+ * strict mode the TLB keeps everything until it is told otherwise: it grows
+ * rather than evict, and it also holds the table descriptors of a walk, which
+ * a Leaf=1 invalidation does not touch (IHI 0070, 4.4). Descriptors that cause
+ * a Translation or an Access flag fault are never held (DDI 0487, D8.16).
+ *
+ * Each hit is compared with the tables in memory. A hit that grants more than
+ * they do, or something else, is counted as stale: a DMA just used, or could
+ * have used, a translation that software has taken back. While software is
+ * between changing a descriptor and the completion of its invalidation, such a
+ * hit is legitimate, so the count means something only where no DMA runs
+ * concurrently with the change. Stage 2 is not checked.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "trace.h"
+#include "system/dma.h"
+#include "hw/arm/smmu-common.h"
+#include "smmu-internal.h"
+
+/* Type, next-level table and APTable: what a walk takes from a descriptor */
+#define TABLE_DESC_USED (ARM_LPAE_PTE_TYPE_MASK | MAKE_64BIT_MASK(12, 36) | \
+                         MAKE_64BIT_MASK(61, 2))
+
+static SMMUIOTLBKey table_key(const SMMUTransCfg *cfg, dma_addr_t iova,
+                              int level, int granule_sz)
+{
+    SMMUIOTLBKey key = smmu_get_iotlb_key(cfg->asid, cfg->s2cfg.vmid,
+                                          iova &
+                                          level_page_mask(level, granule_sz),
+                                          (granule_sz - 10) / 2, level);
+
+    key.table = true;
+    return key;
+}
+
+static bool caches_tables(const SMMUState *bs, const SMMUTransCfg *cfg)
+{
+    return bs->strict && !(cfg->req && cfg->req->fresh);
+}
+
+/**
+ * smmu_strict_table_lookup - look for a cached stage-1 table descriptor
+ * @bs: SMMU state which includes the TLB
+ * @cfg: translation config
+ * @iova: address being walked
+ * @level: level of the descriptor
+ * @granule_sz: granule shift
+ * @pte_addr: where the descriptor is in memory, for the stale check
+ * @pte: the descriptor (out)
+ *
+ * Return true on a hit.
+ */
+bool smmu_strict_table_lookup(SMMUState *bs, SMMUTransCfg *cfg,
+                              dma_addr_t iova, int level, int granule_sz,
+                              dma_addr_t pte_addr, uint64_t *pte)
+{
+    SMMUIOTLBKey key;
+    SMMUTLBEntry *hit;
+    uint64_t now;
+
+    if (!caches_tables(bs, cfg) || level == VMSA_LEVELS - 1) {
+        return false;
+    }
+
+    key = table_key(cfg, iova, level, granule_sz);
+    hit = g_hash_table_lookup(bs->iotlb, &key);
+    if (!hit) {
+        return false;
+    }
+
+    if (ldq_le_dma(&address_space_memory, pte_addr, &now,
+                   MEMTXATTRS_UNSPECIFIED) != MEMTX_OK ||
+        ((now ^ hit->table_desc) & TABLE_DESC_USED)) {
+        bs->iotlb_stale++;
+        trace_smmu_strict_stale_table(cfg->asid, cfg->s2cfg.vmid, iova, level,
+                                      hit->table_desc, pte_addr);
+    }
+
+    *pte = hit->table_desc;
+    return true;
+}
+
+/**
+ * smmu_strict_table_insert - keep a table descriptor that a walk has read
+ *
+ * Arguments as for smmu_strict_table_lookup()
+ */
+void smmu_strict_table_insert(SMMUState *bs, SMMUTransCfg *cfg,
+                              dma_addr_t iova, int level, int granule_sz,
+                              uint64_t pte)
+{
+    SMMUTLBEntry *new;
+    SMMUIOTLBKey *key;
+
+    if (!caches_tables(bs, cfg)) {
+        return;
+    }
+
+    key = g_new(SMMUIOTLBKey, 1);
+    *key = table_key(cfg, iova, level, granule_sz);
+
+    new = g_new0(SMMUTLBEntry, 1);
+    new->entry.iova = key->iova;
+    new->entry.addr_mask = ~level_page_mask(level, granule_sz);
+    new->level = level;
+    new->granule = granule_sz;
+    new->table_desc = pte;
+
+    g_hash_table_replace(bs->iotlb, key, new);
+}
+
+/**
+ * smmu_strict_check_hit - compare a TLB hit with the tables in memory
+ * @bs: SMMU state which includes the TLB
+ * @cfg: translation config
+ * @iova: address that hit
+ * @hit: the entry it hit
+ *
+ * An entry that grants less than memory does is not stale: software need not
+ * invalidate to relax a permission. Nor is one whose Access flag has been
+ * cleared since.
+ */
+void smmu_strict_check_hit(SMMUState *bs, SMMUTransCfg *cfg, dma_addr_t iova,
+                           const SMMUTLBEntry *hit)
+{
+    const SMMURequest req = { .fresh = true };
+    SMMUTransCfg fresh = *cfg;
+    SMMUPTWEventInfo info = {};
+    SMMUTLBEntry now = {};
+    bool gone;
+
+    if (cfg->stage != SMMU_STAGE_1) {
+        return;
+    }
+
+    fresh.req = &req;
+    fresh.affd = true;
+
+    gone = smmu_ptw(bs, &fresh, iova, IOMMU_NONE, &now, &info);
+    if (gone ||
+        CACHED_ENTRY_TO_ADDR(hit, iova) != CACHED_ENTRY_TO_ADDR(&now, iova) ||
+        (hit->entry.perm & ~now.entry.perm) || (hit->ap & ~now.ap & 0x1)) {
+        bs->iotlb_stale++;
+        trace_smmu_strict_stale(cfg->asid, cfg->s2cfg.vmid, iova,
+                                CACHED_ENTRY_TO_ADDR(hit, iova),
+                                hit->entry.perm, gone ? -1 : now.entry.perm);
+    }
+}
+
+/**
+ * smmu_strict_inv_page - invalidate one page of an address space
+ * @bs: SMMU state which includes the TLB
+ * @info: what to invalidate; a page of 4KB if the granule is not given
+ *
+ * Probes for the entries that may exist, as a TLB that never evicts is too
+ * large to be searched for every page of an unmap.
+ */
+void smmu_strict_inv_page(SMMUState *bs, const SMMUIOTLBPageInvInfo *info)
+{
+    int tg, level;
+
+    for (tg = 1; tg <= 3; tg++) {
+        if (info->tg && info->tg != tg) {
+            continue;
+        }
+        for (level = 0; level < VMSA_LEVELS; level++) {
+            uint64_t iova = info->iova & level_page_mask(level, tg * 2 + 10);
+            SMMUIOTLBKey key = smmu_get_iotlb_key(info->asid, info->vmid, iova,
+                                                  tg, level);
+
+            if (!info->ttl || info->ttl == level) {
+                g_hash_table_remove(bs->iotlb, &key);
+            }
+            if (!info->leaf) {
+                key.table = true;
+                g_hash_table_remove(bs->iotlb, &key);
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+/*
+ * SMMUv3: cache of configuration structures
+ *
+ * Holds L1STDs, STEs, L1CDs and CDs as they were read, valid or not: a
+ * structure may be cached in any state until software invalidates it (IHI
+ * 0070, 3.21.3), so a CFGI command that software forgot after it made a
+ * structure valid shows just as one that it forgot after making it invalid.
+ * Every hit is compared with memory; differences are counted as stale.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "trace.h"
+#include "system/dma.h"
+#include "smmuv3-sva.h"
+
+typedef struct CachedCfg {
+    uint64_t key;
+    SMMUCfgKind kind;
+    uint32_t sid;       /* the first one, if an L1STD */
+    uint32_t ssid;      /* the first one, if an L1CD */
+    uint32_t span;      /* SIDs of an L1STD, SSIDs of an L1CD, else 1 */
+    uint8_t data[sizeof(STE)];
+} CachedCfg;
+
+QEMU_BUILD_BUG_ON(sizeof(STE) != sizeof(CD));
+
+/* A range of what a command invalidates, inclusive */
+typedef struct CfgRange {
+    uint32_t sid_first;
+    uint32_t sid_last;
+    uint32_t ssid_first;
+    uint32_t ssid_last;
+    bool ste;           /* STEs too, else CDs only */
+    bool l1std;         /* what points to the STEs */
+    bool l1cd;          /* what points to the CDs */
+} CfgRange;
+
+void smmuv3_cfg_init(SMMUv3State *s)
+{
+    /* The key is part of the entry */
+    s->sva->cfg = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL,
+                                        g_free);
+}
+
+static uint64_t cfg_key(SMMUCfgKind kind, uint32_t sid, uint32_t ssid)
+{
+    return deposit64(deposit64(ssid, 20, 32, sid), 62, 2, kind);
+}
+
+/**
+ * smmuv3_cfg_read - read a configuration structure through the cache
+ * @s: SMMU
+ * @req: the request that needs it; NULL without strict caching
+ * @kind: what it is
+ * @sid: its StreamID; of an L1STD the first one it covers
+ * @ssid: its SubstreamID; of an L1CD the first one it covers; 0 for others
+ * @span: how many StreamIDs or SubstreamIDs it covers
+ * @addr: where it is
+ * @buf: receives it as it is in memory
+ * @len: its size in bytes
+ *
+ * Return: the result of reading memory, MEMTX_OK on a hit. What cannot be
+ * read is not cached.
+ */
+MemTxResult smmuv3_cfg_read(SMMUv3State *s, const SMMURequest *req,
+                            SMMUCfgKind kind, uint32_t sid, uint32_t ssid,
+                            uint32_t span, dma_addr_t addr, void *buf,
+                            size_t len)
+{
+    uint64_t key = cfg_key(kind, sid, ssid);
+    SMMUv3SVA *sva = s->sva;
+    CachedCfg *entry;
+    MemTxResult r;
+
+    r = dma_memory_read(&address_space_memory, addr, buf, len,
+                        MEMTXATTRS_UNSPECIFIED);
+    if (!ARM_SMMU(s)->strict || !req || req->fresh) {
+        return r;
+    }
+
+    entry = g_hash_table_lookup(sva->cfg, &key);
+    if (entry) {
+        sva->cfg_hits++;
+        if (r != MEMTX_OK || memcmp(entry->data, buf, len)) {
+            sva->cfg_stale++;
+            trace_smmuv3_cfg_stale(kind, sid, ssid, addr);
+        }
+        memcpy(buf, entry->data, len);
+        return MEMTX_OK;
+    }
+
+    sva->cfg_misses++;
+    if (r == MEMTX_OK) {
+        entry = g_new0(CachedCfg, 1);
+        entry->key = key;
+        entry->kind = kind;
+        entry->sid = sid;
+        entry->ssid = ssid;
+        entry->span = span;
+        memcpy(entry->data, buf, len);
+        g_hash_table_insert(sva->cfg, &entry->key, entry);
+    }
+    return r;
+}
+
+static bool overlaps(uint32_t start, uint32_t span, uint32_t first,
+                     uint32_t last)
+{
+    return start <= last && start + (span - 1) >= first;
+}
+
+static gboolean cfg_is_covered(gpointer key, gpointer value, gpointer opaque)
+{
+    const CachedCfg *entry = value;
+    const CfgRange *range = opaque;
+
+    switch (entry->kind) {
+    case SMMU_CFG_L1STD:
+        return range->l1std &&
+               overlaps(entry->sid, entry->span, range->sid_first,
+                        range->sid_last);
+    case SMMU_CFG_STE:
+        return range->ste &&
+               overlaps(entry->sid, 1, range->sid_first, range->sid_last);
+    case SMMU_CFG_L1CD:
+        if (!range->l1cd) {
+            return false;
+        }
+        /* fall through */
+    case SMMU_CFG_CD:
+        return overlaps(entry->sid, 1, range->sid_first, range->sid_last) &&
+               overlaps(entry->ssid, entry->span, range->ssid_first,
+                        range->ssid_last);
+    default:
+        g_assert_not_reached();
+    }
+}
+
+/* A CFGI command takes effect (IHI 0070, 4.3) */
+void smmuv3_cfg_inval(SMMUv3State *s, Cmd *cmd)
+{
+    uint32_t sid = CMD_SID(cmd), ssid = CMD_SSID(cmd), mask;
+    CfgRange range = {
+        .sid_first = sid, .sid_last = sid, .ssid_last = UINT32_MAX
+    };
+
+    switch (CMD_TYPE(cmd)) {
+    case SMMU_CMD_CFGI_STE:
+        /* Takes all that was reached through the STE along */
+        trace_smmuv3_cmdq_cfgi_ste(sid);
+        range.ste = true;
+        range.l1std = !CMD_LEAF(cmd);
+        range.l1cd = true;
+        break;
+    case SMMU_CMD_CFGI_STE_RANGE:
+        mask = (1ULL << (CMD_STE_RANGE(cmd) + 1)) - 1;
+        range.sid_first = sid & ~mask;
+        range.sid_last = sid | mask;
+        range.ste = true;
+        range.l1std = true;
+        range.l1cd = true;
+        trace_smmuv3_cmdq_cfgi_ste_range(range.sid_first, range.sid_last);
+        break;
+    case SMMU_CMD_CFGI_CD:
+        trace_smmuv3_cmdq_cfgi_cd(sid);
+        range.ssid_first = ssid;
+        range.ssid_last = ssid;
+        range.l1cd = !CMD_LEAF(cmd);
+        break;
+    case SMMU_CMD_CFGI_CD_ALL:
+        trace_smmuv3_cmdq_cfgi_cd(sid);
+        range.l1cd = true;
+        break;
+    default:
+        g_assert_not_reached();
+    }
+
+    g_hash_table_foreach_remove(s->sva->cfg, cfg_is_covered, &range);
+}

@@ -1,0 +1,518 @@
+/*
+ * svadev: an accelerator that shares address spaces with processes.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A PCI Express function with a number of queues. The kernel gives each queue
+ * a PASID, or none, and may map its page of registers into a process, which
+ * then lets the queue read, write, copy, compare or atomically change memory
+ * at virtual addresses. It is for testing IOMMUs and their drivers: a queue
+ * says exactly which DMA failed and why, can repeat an operation for ever
+ * while tables change below it, and lets the guest read every counter of
+ * every emulated IOMMU and accelerator as of one point in time.
+ *
+ *   -device svadev[,nr-queues=16][,pasid-width=16][,pasid-exec=on]
+ *          [,pasid-priv=on],addr=...
+ *
+ * It is a root complex integrated endpoint if plugged into pcie.0. The
+ * registers are in standard-headers/misc/svadev.h. What that leaves open:
+ *  - registers are little endian. A queue page also takes 32-bit accesses to
+ *    either half of a register; what is smaller or not aligned reads as 0 and
+ *    writes nothing, so that a process cannot cause a bus error.
+ *  - enabling a queue blanks its page. A queue that is disabled, but still
+ *    busy, can not be enabled again before it is idle.
+ *  - GO latches the operands. While the queue is busy a new start is ignored.
+ *  - an operation that ended by any status counts as completed for the
+ *    interrupt. The vector is by default the number of the queue.
+ *  - a fault ends a hammer too.
+ *  - PASID 0 is a PASID like any other. An untagged queue has no modes.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/host-utils.h"
+#include "qemu/log.h"
+#include "qemu/module.h"
+#include "qapi/error.h"
+#include "hw/misc/iommu-stats.h"
+#include "hw/pci/msix.h"
+#include "hw/pci/pci.h"
+#include "hw/qdev-properties.h"
+#include "migration/vmstate.h"
+#include "system/cpu-timers.h"
+#include "svadev-internal.h"
+#include "trace.h"
+
+/* Processing accelerator, no programming interface */
+#define SVADEV_PCI_CLASS        0x1200
+
+#define SVADEV_MAX_QUEUES       256
+#define SVADEV_MSIX_BAR         4
+#define SVADEV_PASID_CAP_OFFSET PCI_CONFIG_SPACE_SIZE
+#define SVADEV_DEFAULT_RETRIES  64
+#define SVADEV_QUEUE_BLOCK      (SVADEV_QUEUE(1) - SVADEV_QUEUE(0))
+
+QEMU_BUILD_BUG_ON(SVADEV_QUEUE(SVADEV_MAX_QUEUES) > SVADEV_STATS);
+QEMU_BUILD_BUG_ON(SVADEV_STATS + SVADEV_STATS_SIZE > SVADEV_CTRL_SIZE);
+
+static uint32_t svadev_icount(SVADevState *s)
+{
+    uint64_t icount = icount_enabled() ? icount_get_raw() : 0;
+
+    s->icount_hi = icount >> 32;
+
+    return icount;
+}
+
+static uint32_t svadev_queue_read(SVAQueue *q, hwaddr reg)
+{
+    switch (reg) {
+    case SVADEV_Q_CTRL:
+        return q->ctrl;
+    case SVADEV_Q_PASID:
+        return q->pasid;
+    case SVADEV_Q_MODE:
+        return q->mode;
+    case SVADEV_Q_VECTOR:
+        return q->vector;
+    case SVADEV_Q_STATE:
+        return q->state == SVAQ_IDLE ? 0 : SVADEV_Q_STATE_BUSY;
+    default:
+        return 0;
+    }
+}
+
+static void svadev_queue_ctrl(SVAQueue *q, uint32_t val)
+{
+    bool was_on = q->ctrl & SVADEV_Q_CTRL_ENABLE;
+
+    val &= SVADEV_Q_CTRL_ENABLE | SVADEV_Q_CTRL_IRQ;
+
+    if (!was_on && q->state != SVAQ_IDLE) {
+        val &= ~SVADEV_Q_CTRL_ENABLE;
+    }
+
+    q->ctrl = val;
+
+    if (was_on && !(val & SVADEV_Q_CTRL_ENABLE)) {
+        svadev_queue_disable(q);
+    } else if (!was_on && (val & SVADEV_Q_CTRL_ENABLE)) {
+        svadev_queue_blank(q);
+    }
+}
+
+static void svadev_queue_write(SVAQueue *q, hwaddr reg, uint32_t val)
+{
+    bool idle = !(q->ctrl & SVADEV_Q_CTRL_ENABLE) && q->state == SVAQ_IDLE;
+
+    switch (reg) {
+    case SVADEV_Q_CTRL:
+        svadev_queue_ctrl(q, val);
+        break;
+    case SVADEV_Q_PASID:
+        if (idle) {
+            q->pasid = val & (SVADEV_Q_PASID_VALID | SVADEV_Q_PASID_MASK);
+        }
+        break;
+    case SVADEV_Q_MODE:
+        if (idle) {
+            q->mode = val & SVADEV_Q_MODE_PRIV;
+        }
+        break;
+    case SVADEV_Q_VECTOR:
+        if (val < q->dev->nr_queues) {
+            q->vector = val;
+        }
+        break;
+    default:
+        qemu_log_mask(LOG_GUEST_ERROR, "svadev: write of 0x%x to queue "
+                      "register 0x%" HWADDR_PRIx "\n", val, reg);
+        break;
+    }
+}
+
+/* The queue whose block holds @addr, and the offset in the block */
+static SVAQueue *svadev_queue_block(SVADevState *s, hwaddr addr, hwaddr *reg)
+{
+    hwaddr offset = addr - SVADEV_QUEUE(0);
+
+    if (addr < SVADEV_QUEUE(0) ||
+        offset / SVADEV_QUEUE_BLOCK >= s->nr_queues) {
+        return NULL;
+    }
+
+    *reg = offset % SVADEV_QUEUE_BLOCK;
+
+    return &s->queues[offset / SVADEV_QUEUE_BLOCK];
+}
+
+static void svadev_reset(SVADevState *s)
+{
+    unsigned i;
+
+    for (i = 0; i < s->nr_queues; i++) {
+        svadev_queue_reset(&s->queues[i]);
+    }
+
+    s->max_retries = SVADEV_DEFAULT_RETRIES;
+    s->icount_hi = 0;
+    s->stat_count = 0;
+    memset(s->stats, 0, sizeof(s->stats));
+}
+
+static void svadev_latch(SVADevState *s)
+{
+    memset(s->stats, 0, sizeof(s->stats));
+    s->stat_count = iommu_stats_latch(s->stats, sizeof(s->stats));
+}
+
+static uint64_t svadev_ctrl_read(void *opaque, hwaddr addr, unsigned size)
+{
+    SVADevState *s = opaque;
+    uint32_t val = 0;
+    SVAQueue *q;
+    hwaddr reg;
+
+    switch (addr) {
+    case SVADEV_ID:
+        val = SVADEV_ID_MAGIC;
+        break;
+    case SVADEV_VERSION:
+        val = SVADEV_VERSION_1;
+        break;
+    case SVADEV_NR_QUEUES:
+        val = s->nr_queues;
+        break;
+    case SVADEV_MAX_RETRIES:
+        val = s->max_retries;
+        break;
+    case SVADEV_STAT_COUNT:
+        val = s->stat_count;
+        break;
+    case SVADEV_ICOUNT_LO:
+        val = svadev_icount(s);
+        break;
+    case SVADEV_ICOUNT_HI:
+        val = s->icount_hi;
+        break;
+    case SVADEV_STATS ... SVADEV_STATS + SVADEV_STATS_SIZE - 1:
+        val = ldl_le_p(s->stats + addr - SVADEV_STATS);
+        break;
+    default:
+        q = svadev_queue_block(s, addr, &reg);
+        if (q) {
+            val = svadev_queue_read(q, reg);
+        }
+        break;
+    }
+
+    trace_svadev_ctrl_read(addr, val);
+
+    return val;
+}
+
+static void svadev_ctrl_write(void *opaque, hwaddr addr, uint64_t val,
+                              unsigned size)
+{
+    SVADevState *s = opaque;
+    SVAQueue *q;
+    hwaddr reg;
+
+    trace_svadev_ctrl_write(addr, val);
+
+    switch (addr) {
+    case SVADEV_RESET:
+        if (val & 1) {
+            svadev_reset(s);
+        }
+        break;
+    case SVADEV_MAX_RETRIES:
+        s->max_retries = val;
+        break;
+    case SVADEV_STAT_LATCH:
+        if (val & 1) {
+            svadev_latch(s);
+        }
+        break;
+    default:
+        q = svadev_queue_block(s, addr, &reg);
+        if (q) {
+            svadev_queue_write(q, reg, val);
+        } else {
+            qemu_log_mask(LOG_GUEST_ERROR, "svadev: write of 0x%" PRIx64
+                          " to 0x%" HWADDR_PRIx "\n", val, addr);
+        }
+        break;
+    }
+}
+
+static const MemoryRegionOps svadev_ctrl_ops = {
+    .read = svadev_ctrl_read,
+    .write = svadev_ctrl_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = {
+        .min_access_size = 4,
+        .max_access_size = 8,
+    },
+    .impl = {
+        .min_access_size = 4,
+        .max_access_size = 4,
+    },
+};
+
+/* A writable register of a queue page, NULL if it is none */
+static uint64_t *svadev_operand(SVAQueue *q, hwaddr reg)
+{
+    switch (reg) {
+    case SVADEV_OP:
+        return &q->operands.op;
+    case SVADEV_SRC:
+        return &q->operands.src;
+    case SVADEV_DST:
+        return &q->operands.dst;
+    case SVADEV_LEN:
+        return &q->operands.len;
+    case SVADEV_VALUE:
+        return &q->operands.value;
+    case SVADEV_EXPECT:
+        return &q->operands.expect;
+    case SVADEV_HAMMER:
+        return &q->operands.hammer;
+    default:
+        return NULL;
+    }
+}
+
+static uint64_t svadev_page_reg(SVAQueue *q, hwaddr reg)
+{
+    const uint64_t *operand = svadev_operand(q, reg);
+
+    if (operand) {
+        return *operand;
+    }
+
+    switch (reg) {
+    case SVADEV_STATUS:
+        return q->status;
+    case SVADEV_RESULT:
+        return q->result;
+    case SVADEV_FAULT_ADDR:
+        return q->fault_addr;
+    case SVADEV_DONE:
+        return q->done;
+    case SVADEV_FAULTS:
+        return q->faults;
+    case SVADEV_ROUNDS:
+        return q->rounds;
+    default:
+        return 0;
+    }
+}
+
+static bool svadev_page_access_is_sane(hwaddr addr, unsigned size)
+{
+    return (size == 4 || size == 8) && !(addr % size);
+}
+
+static uint64_t svadev_page_read(void *opaque, hwaddr addr, unsigned size)
+{
+    SVADevState *s = opaque;
+    SVAQueue *q = &s->queues[addr / SVADEV_QUEUE_STRIDE];
+    hwaddr reg = addr % SVADEV_QUEUE_STRIDE & ~7;
+    int shift = addr % 8 * 8;
+
+    if (!svadev_page_access_is_sane(addr, size)) {
+        return 0;
+    }
+
+    return extract64(svadev_page_reg(q, reg), shift, size * 8);
+}
+
+static void svadev_page_write(void *opaque, hwaddr addr, uint64_t val,
+                              unsigned size)
+{
+    SVADevState *s = opaque;
+    SVAQueue *q = &s->queues[addr / SVADEV_QUEUE_STRIDE];
+    hwaddr reg = addr % SVADEV_QUEUE_STRIDE & ~7;
+    uint64_t *operand = svadev_operand(q, reg);
+    int shift = addr % 8 * 8;
+
+    if (!svadev_page_access_is_sane(addr, size)) {
+        return;
+    }
+
+    if (operand) {
+        *operand = deposit64(*operand, shift, size * 8, val);
+    } else if (reg == SVADEV_GO && !shift) {
+        svadev_queue_go(q, val);
+    }
+}
+
+static const MemoryRegionOps svadev_page_ops = {
+    .read = svadev_page_read,
+    .write = svadev_page_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = {
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
+    },
+    .impl = {
+        .min_access_size = 1,
+        .max_access_size = 8,
+        .unaligned = true,
+    },
+};
+
+static void svadev_register_stats(SVADevState *s)
+{
+    static unsigned instances;
+    g_autofree char *prefix = g_strdup_printf("svadev%u.", instances++);
+    const IOMMUStat stats[] = {
+        { "ops", &s->ops },
+        { "dma.ok", &s->dma_ok },
+        { "dma.fault", &s->dma_fault },
+        { "dma.stall", &s->dma_stall },
+        { "dma.retry", &s->dma_retry },
+        { "bytes", &s->bytes },
+    };
+
+    iommu_stats_register(OBJECT(s), prefix, stats, ARRAY_SIZE(stats));
+}
+
+static void svadev_realize(PCIDevice *pci, Error **errp)
+{
+    SVADevState *s = SVADEV(pci);
+    uint64_t size;
+    unsigned i;
+
+    if (s->nr_queues < 1 || s->nr_queues > SVADEV_MAX_QUEUES) {
+        error_setg(errp, "svadev: nr-queues must be 1 to %d",
+                   SVADEV_MAX_QUEUES);
+        return;
+    }
+
+    if (s->pasid_width > PCI_PASID_MAX_WIDTH) {
+        error_setg(errp, "svadev: pasid-width must be 0 (no PASID capability) "
+                   "to %d", PCI_PASID_MAX_WIDTH);
+        return;
+    }
+
+    if (!pci_bus_is_express(pci_get_bus(pci))) {
+        error_setg(errp, "svadev: must be plugged into a PCI Express bus");
+        return;
+    }
+
+    if (pcie_endpoint_cap_init(pci, 0) < 0) {
+        error_setg(errp, "svadev: no room for the PCI Express capability");
+        return;
+    }
+
+    pcie_cap_flr_init(pci);
+    if (s->pasid_width) {
+        pcie_pasid_init(pci, SVADEV_PASID_CAP_OFFSET, s->pasid_width,
+                        s->pasid_exec, s->pasid_priv);
+    }
+
+    if (msix_init_exclusive_bar(pci, s->nr_queues, SVADEV_MSIX_BAR, errp)) {
+        return;
+    }
+
+    s->queues = g_new0(SVAQueue, s->nr_queues);
+    for (i = 0; i < s->nr_queues; i++) {
+        msix_vector_use(pci, i);
+        svadev_queue_init(s, &s->queues[i]);
+    }
+
+    memory_region_init_io(&s->ctrl_bar, OBJECT(s), &svadev_ctrl_ops, s,
+                          "svadev-ctrl", SVADEV_CTRL_SIZE);
+    pci_register_bar(pci, SVADEV_BAR_CTRL, PCI_BASE_ADDRESS_SPACE_MEMORY,
+                     &s->ctrl_bar);
+
+    /* A BAR is a power of two; what is above the last queue is a hole */
+    size = (uint64_t)s->nr_queues * SVADEV_QUEUE_STRIDE;
+    memory_region_init(&s->queue_bar, OBJECT(s), "svadev-queues",
+                       pow2ceil(size));
+    memory_region_init_io(&s->pages, OBJECT(s), &svadev_page_ops, s,
+                          "svadev-pages", size);
+    memory_region_add_subregion(&s->queue_bar, 0, &s->pages);
+    pci_register_bar(pci, SVADEV_BAR_QUEUE,
+                     PCI_BASE_ADDRESS_SPACE_MEMORY |
+                     PCI_BASE_ADDRESS_MEM_TYPE_64, &s->queue_bar);
+
+    svadev_register_stats(s);
+}
+
+static void svadev_exit(PCIDevice *pci)
+{
+    SVADevState *s = SVADEV(pci);
+
+    iommu_stats_unregister(OBJECT(s));
+    svadev_reset(s);
+    msix_uninit_exclusive_bar(pci);
+    g_free(s->queues);
+}
+
+static void svadev_reset_hold(Object *obj, ResetType type)
+{
+    svadev_reset(SVADEV(obj));
+    pcie_pasid_reset(PCI_DEVICE(obj));
+}
+
+static void svadev_write_config(PCIDevice *pci, uint32_t addr, uint32_t val,
+                                int len)
+{
+    pci_default_write_config(pci, addr, val, len);
+    pcie_cap_flr_write_config(pci, addr, val, len);
+}
+
+/* The waiters that an IOMMU holds cannot be carried over */
+static const VMStateDescription vmstate_svadev = {
+    .name = TYPE_SVADEV,
+    .unmigratable = 1,
+};
+
+static const Property svadev_properties[] = {
+    DEFINE_PROP_UINT32("nr-queues", SVADevState, nr_queues, 16),
+    DEFINE_PROP_UINT8("pasid-width", SVADevState, pasid_width, 16),
+    DEFINE_PROP_BOOL("pasid-exec", SVADevState, pasid_exec, true),
+    DEFINE_PROP_BOOL("pasid-priv", SVADevState, pasid_priv, true),
+};
+
+static void svadev_class_init(ObjectClass *klass, void *data)
+{
+    ResettableClass *rc = RESETTABLE_CLASS(klass);
+    PCIDeviceClass *k = PCI_DEVICE_CLASS(klass);
+    DeviceClass *dc = DEVICE_CLASS(klass);
+
+    k->realize = svadev_realize;
+    k->exit = svadev_exit;
+    k->config_write = svadev_write_config;
+    k->vendor_id = SVADEV_PCI_VENDOR;
+    k->device_id = SVADEV_PCI_DEVICE;
+    k->class_id = SVADEV_PCI_CLASS;
+
+    rc->phases.hold = svadev_reset_hold;
+
+    dc->desc = "Accelerator that shares address spaces with processes";
+    dc->vmsd = &vmstate_svadev;
+    device_class_set_props(dc, svadev_properties);
+    set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+}
+
+static const TypeInfo svadev_info = {
+    .name = TYPE_SVADEV,
+    .parent = TYPE_PCI_DEVICE,
+    .instance_size = sizeof(SVADevState),
+    .class_init = svadev_class_init,
+    .interfaces = (InterfaceInfo[]) {
+        { INTERFACE_PCIE_DEVICE },
+        { }
+    },
+};
+
+static void svadev_register_types(void)
+{
+    type_register_static(&svadev_info);
+}
+
+type_init(svadev_register_types)

@@ -1,0 +1,62 @@
+/*
+ * Named counters of IOMMUs and of the devices behind them.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef HW_MISC_IOMMU_STATS_H
+#define HW_MISC_IOMMU_STATS_H
+
+#include "qom/object.h"
+
+/**
+ * struct IOMMUStat: one counter of a device
+ *
+ * @name: dotted lower case, e.g. "cmd.tlbi_nh_asid"
+ *
+ * @val: the counter, in a structure of the device
+ */
+typedef struct IOMMUStat {
+    const char *name;
+    const uint64_t *val;
+} IOMMUStat;
+
+/**
+ * iommu_stats_register: make counters visible to the guest and the host
+ *
+ * Each counter joins what iommu_stats_latch() copies, as @prefix followed by
+ * its name, and becomes a read-only property "stat-<name>" of @owner. Call it
+ * once per owner, when it is realized.
+ *
+ * @owner: the device, whose structure holds the counters
+ *
+ * @prefix: tells apart the owners in the latched copy, e.g. "smmu."; if it is
+ *   taken, a number is put in front of its final dot: "smmu1.", "smmu2.", ...
+ *
+ * @stats: the counters, copied; @prefix and a name must together be shorter
+ *   than the name field of svadev's counter window
+ *
+ * @n: number of @stats
+ */
+void iommu_stats_register(Object *owner, const char *prefix,
+                          const IOMMUStat *stats, size_t n);
+
+/**
+ * iommu_stats_unregister: undo iommu_stats_register()
+ *
+ * @owner: the device; nothing is done if it has registered nothing
+ */
+void iommu_stats_unregister(Object *owner);
+
+/**
+ * iommu_stats_latch: copy all counters at one point in time
+ *
+ * @buf: filled with SVADEV_STAT_SIZE bytes per counter: its name, padded with
+ *   NUL, and its value, little endian; see svadev.h
+ *
+ * @size: of @buf in bytes; counters that do not fit are left out
+ *
+ * Returns: number of counters copied
+ */
+size_t iommu_stats_latch(char *buf, size_t size);
+
+#endif /* HW_MISC_IOMMU_STATS_H */

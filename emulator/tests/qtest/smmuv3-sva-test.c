@@ -1,0 +1,1760 @@
+/*
+ * QTest testcase for the SMMUv3 with substreams, stalls and strict caching.
+ * There is no guest: the test writes stream tables, context descriptors and
+ * page tables into memory, and svadev is the master.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitops.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "qobject/qnum.h"
+#include "hw/pci/pci_regs.h"
+#include "standard-headers/misc/svadev.h"
+
+/* The machine */
+#define RAM             0x40000000ull
+#define ECAM            0x3f000000ull
+#define MMIO            0x10000000ull
+#define GICD            0x08000000ull
+#define EVTQ_INTID      (32 + 74)
+#define SMMU            0x09050000ull
+#define NOWHERE         0x0b000000ull   /* nothing answers here */
+#define SLOT            3               /* of the first svadev, */
+#define SID             (SLOT << 3)     /* and its StreamID */
+#define SID2            ((SLOT + 1) << 3)
+
+/* Memory, all set up here */
+#define STRTAB          0x44000000ull
+#define STRTAB_LOG2     8
+#define CMDQ            0x44010000ull
+#define EVTQ            0x44020000ull
+#define CDTAB           0x44030000ull   /* linear, or level 1 */
+#define CDTAB_L2        0x44040000ull   /* 64KB of it per level-1 entry */
+#define TABLES          0x44100000ull
+#define DATA            0x45000000ull
+#define PAGE            0x1000ull
+#define QUEUE_LOG2      7
+
+/* SMMU registers */
+#define IDR0            0x0
+#define IDR1            0x4
+#define IDR3            0xc
+#define IDR5            0x14
+#define CR0             0x20
+#define  CR0_SMMUEN     (1u << 0)
+#define  CR0_EVENTQEN   (1u << 2)
+#define  CR0_CMDQEN     (1u << 3)
+#define  CR0_ALL        (CR0_SMMUEN | CR0_EVENTQEN | CR0_CMDQEN)
+#define IRQ_CTRL        0x50
+#define  EVENTQ_IRQEN   (1u << 2)
+#define GERROR          0x60
+#define GERRORN         0x64
+#define STRTAB_BASE     0x80
+#define STRTAB_BASE_CFG 0x88
+#define CMDQ_BASE       0x90
+#define CMDQ_PROD       0x98
+#define CMDQ_CONS       0x9c
+#define EVENTQ_BASE     0xa0
+#define EVENTQ_PROD     0xa8
+#define EVENTQ_CONS     0xac
+#define  Q_OVFLG        (1u << 31)
+
+/* Commands */
+#define CFGI_STE        0x03
+#define CFGI_ALL        0x04
+#define CFGI_CD         0x05
+#define CFGI_CD_ALL     0x06
+#define TLBI_NH_ASID    0x11
+#define TLBI_NH_VA      0x12
+#define TLBI_NSNH_ALL   0x30
+#define RESUME          0x44
+#define  RESUME_RETRY   (1u << 12)
+#define  RESUME_ABORT   (1u << 13)
+#define STALL_TERM      0x45
+#define SYNC            0x46
+#define LEAF            1ull
+
+/* Events */
+#define C_BAD_STREAMID  0x02
+#define F_STE_FETCH     0x03
+#define C_BAD_STE       0x04
+#define F_STREAM_DIS    0x06
+#define C_BAD_SSID      0x08
+#define F_CD_FETCH      0x09
+#define C_BAD_CD        0x0a
+#define F_WALK_EABT     0x0b
+#define F_TRANSLATION   0x10
+#define F_ADDR_SIZE     0x11
+#define F_ACCESS        0x12
+#define F_PERMISSION    0x13
+
+/* STE and CD */
+#define STE_V           1ull
+#define STE_ABORT       (0ull << 1)
+#define STE_BYPASS      (4ull << 1)
+#define STE_S1          (5ull << 1)
+#define STE_S2          (6ull << 1)
+#define STE_FMT(f)      ((uint64_t)(f) << 4)
+#define STE_CDMAX(n)    ((uint64_t)(n) << 59)
+#define STE1_DSS(d)     ((uint64_t)(d))
+#define STE1_S1STALLD   (1ull << 27)
+
+#define CD_T0SZ         25ull
+#define CD_EPD0         (1ull << 14)
+#define CD_EPD1         (1ull << 30)
+#define CD_V            (1ull << 31)
+#define CD_IPS(n)       ((uint64_t)(n) << 32)
+#define CD_TBI0         (1ull << 38)
+#define CD_PAN          (1ull << 40)
+#define CD_AA64         (1ull << 41)
+#define CD_HA           (1ull << 43)
+#define CD_S            (1ull << 44)
+#define CD_R            (1ull << 45)
+#define CD_A            (1ull << 46)
+#define CD_ASID(n)      ((uint64_t)(n) << 48)
+#define CD_BASE         (CD_T0SZ | CD_EPD1 | CD_V | CD_IPS(4) | CD_AA64 | \
+                         CD_R | CD_A)
+
+/* Descriptors */
+#define PTE_TABLE       3ull
+#define PTE_PAGE        3ull
+#define PTE_USER        (1ull << 6)
+#define PTE_RO          (1ull << 7)
+#define PTE_AF          (1ull << 10)
+#define PTE_NG          (1ull << 11)
+#define PTE_RW          (PTE_PAGE | PTE_USER | PTE_AF | PTE_NG)
+#define PTE_APTABLE_RO  (1ull << 62)
+#define PTE_APTABLE_PRV (1ull << 61)
+
+#define VA              0x10000000ull   /* the page most tests use */
+
+#define NR_QUEUES       6
+#define STEP_NS         100000
+#define MAX_STEPS       200
+
+typedef struct Bench {
+    QTestState *qts;
+    uint64_t next_table;
+    uint32_t cmd_prod;
+    uint32_t evt_cons;
+    int evt_log2;
+} Bench;
+
+/* Memory and registers */
+
+static void put(Bench *b, uint64_t addr, uint64_t val)
+{
+    qtest_writeq(b->qts, addr, val);
+}
+
+static uint64_t get(Bench *b, uint64_t addr)
+{
+    return qtest_readq(b->qts, addr);
+}
+
+static uint32_t reg(Bench *b, uint32_t offset)
+{
+    return qtest_readl(b->qts, SMMU + offset);
+}
+
+static void set_reg(Bench *b, uint32_t offset, uint32_t val)
+{
+    qtest_writel(b->qts, SMMU + offset, val);
+}
+
+static uint64_t counter(Bench *b, const char *name)
+{
+    g_autofree char *prop = g_strdup_printf("stat-%s", name);
+    QDict *r = qtest_qmp(b->qts, "{'execute': 'qom-get', 'arguments': {"
+                         "'path': '/machine/smmuv3', 'property': %s}}", prop);
+    uint64_t val;
+
+    g_assert(qdict_haskey(r, "return"));
+    val = qnum_get_uint(qobject_to(QNum, qdict_get(r, "return")));
+    qobject_unref(r);
+    return val;
+}
+
+/* Commands */
+
+static void cmd(Bench *b, uint8_t op, uint32_t flags, uint32_t word1,
+                uint64_t dword1)
+{
+    uint64_t addr = CMDQ + (b->cmd_prod & MAKE_64BIT_MASK(0, QUEUE_LOG2)) * 16;
+
+    put(b, addr, (uint64_t)word1 << 32 | flags | op);
+    put(b, addr + 8, dword1);
+    b->cmd_prod = (b->cmd_prod + 1) & MAKE_64BIT_MASK(0, QUEUE_LOG2 + 1);
+    set_reg(b, CMDQ_PROD, b->cmd_prod);
+}
+
+static void cmd_sync(Bench *b)
+{
+    cmd(b, SYNC, 0, 0, 0);
+    g_assert_cmphex(reg(b, CMDQ_CONS), ==, b->cmd_prod);
+}
+
+static void cfgi_cd(Bench *b, uint32_t sid, uint32_t ssid, bool leaf)
+{
+    cmd(b, CFGI_CD, ssid << 12, sid, leaf);
+}
+
+static void tlbi_va(Bench *b, uint16_t asid, uint64_t va, bool leaf)
+{
+    cmd(b, TLBI_NH_VA, 0, (uint32_t)asid << 16, va | leaf);
+}
+
+static void resume(Bench *b, uint32_t sid, uint16_t stag, uint32_t action)
+{
+    cmd(b, RESUME, action, sid, stag);
+}
+
+/* An error stops the queue until it is acknowledged: take it off */
+static void expect_cmd_error(Bench *b, int error)
+{
+    g_assert_cmphex(extract32(reg(b, CMDQ_CONS), 24, 7), ==, error);
+    g_assert_cmphex((reg(b, GERROR) ^ reg(b, GERRORN)) & 1, ==, 1);
+    b->cmd_prod = (b->cmd_prod - 1) & MAKE_64BIT_MASK(0, QUEUE_LOG2 + 1);
+    g_assert_cmphex(extract32(reg(b, CMDQ_CONS), 0, QUEUE_LOG2 + 1), ==,
+                    b->cmd_prod);
+    set_reg(b, CMDQ_PROD, b->cmd_prod);
+    set_reg(b, CMDQ_CONS, b->cmd_prod);
+    set_reg(b, GERRORN, reg(b, GERROR));
+}
+
+/* Events */
+
+typedef struct Event {
+    uint8_t type;
+    bool ssv;
+    uint32_t ssid;
+    uint32_t sid;
+    bool stall;
+    uint16_t stag;
+    bool pnu;
+    bool ind;
+    bool rnw;
+    bool s2;
+    uint8_t class;
+    uint64_t addr;
+    uint64_t addr2;
+} Event;
+
+static bool has_event(Bench *b)
+{
+    uint32_t mask = MAKE_64BIT_MASK(0, b->evt_log2 + 1);
+
+    return (reg(b, EVENTQ_PROD) & mask) != (b->evt_cons & mask);
+}
+
+static Event peek_event(Bench *b)
+{
+    uint64_t addr = EVTQ;
+    uint32_t w[8];
+    int i;
+
+    g_assert(has_event(b));
+    addr += (b->evt_cons & MAKE_64BIT_MASK(0, b->evt_log2)) * 32;
+    for (i = 0; i < 8; i++) {
+        w[i] = qtest_readl(b->qts, addr + i * 4);
+    }
+
+    return (Event) {
+        .type = w[0] & 0xff,
+        .ssv = extract32(w[0], 11, 1),
+        .ssid = extract32(w[0], 12, 20),
+        .sid = w[1],
+        .stag = w[2] & 0xffff,
+        .stall = extract32(w[2], 31, 1),
+        .pnu = extract32(w[3], 1, 1),
+        .ind = extract32(w[3], 2, 1),
+        .rnw = extract32(w[3], 3, 1),
+        .s2 = extract32(w[3], 7, 1),
+        .class = extract32(w[3], 8, 2),
+        .addr = (uint64_t)w[5] << 32 | w[4],
+        .addr2 = (uint64_t)w[7] << 32 | w[6],
+    };
+}
+
+static Event pop_event(Bench *b)
+{
+    Event e = peek_event(b);
+
+    b->evt_cons = (b->evt_cons & Q_OVFLG) |
+                  ((b->evt_cons + 1) & MAKE_64BIT_MASK(0, b->evt_log2 + 1));
+    set_reg(b, EVENTQ_CONS, b->evt_cons);
+    return e;
+}
+
+static Event expect_event(Bench *b, uint8_t type)
+{
+    Event e = pop_event(b);
+
+    g_assert_cmphex(e.type, ==, type);
+    return e;
+}
+
+/* The event of a request tagged with @ssid of the first svadev */
+static Event expect_ssid_event(Bench *b, uint8_t type, uint32_t ssid)
+{
+    Event e = expect_event(b, type);
+
+    g_assert_cmphex(e.sid, ==, SID);
+    g_assert_cmphex(e.ssid, ==, ssid);
+    /* This one needs no telling */
+    g_assert_cmpint(e.ssv, ==, type != C_BAD_SSID);
+    return e;
+}
+
+static void no_event(Bench *b)
+{
+    g_assert(!has_event(b));
+}
+
+/* Tables */
+
+static uint64_t new_table(Bench *b)
+{
+    uint64_t addr = b->next_table;
+
+    b->next_table += PAGE;
+    qtest_memset(b->qts, addr, 0, PAGE);
+    return addr;
+}
+
+/* Where the descriptor for @va is at @level; tables above it are made */
+static uint64_t desc(Bench *b, uint64_t ttb, uint64_t va, int level)
+{
+    uint64_t table = ttb, addr;
+    int l;
+
+    for (l = 1; ; l++) {
+        addr = table + extract64(va, 12 + 9 * (3 - l), 9) * 8;
+        if (l == level) {
+            return addr;
+        }
+        if (!get(b, addr)) {
+            put(b, addr, new_table(b) | PTE_TABLE);
+        }
+        table = get(b, addr) & MAKE_64BIT_MASK(12, 36);
+    }
+}
+
+static void map(Bench *b, uint64_t ttb, uint64_t va, uint64_t desc_val)
+{
+    put(b, desc(b, ttb, va, 3), desc_val);
+}
+
+static void set_ste(Bench *b, uint32_t sid, uint64_t dword0, uint64_t dword1)
+{
+    put(b, STRTAB + sid * 64 + 8, dword1);
+    put(b, STRTAB + sid * 64, dword0);
+}
+
+static void set_cd(Bench *b, uint64_t addr, uint64_t dword0, uint64_t ttb)
+{
+    put(b, addr + 8, ttb);
+    put(b, addr, dword0);
+}
+
+/* svadev */
+
+static uint64_t page_reg(int dev, int q, uint32_t offset)
+{
+    return MMIO + dev * 0x1000000 + 0x800000 + q * SVADEV_QUEUE_STRIDE + offset;
+}
+
+static void setup_dev(Bench *b, int dev)
+{
+    uint64_t cfg = ECAM + ((SLOT + dev) << 15), bars = MMIO + dev * 0x1000000;
+    uint16_t pos = PCI_CFG_SPACE_SIZE;
+    uint32_t header;
+
+    qtest_writel(b->qts, cfg + PCI_BASE_ADDRESS_0, bars);
+    qtest_writel(b->qts, cfg + PCI_BASE_ADDRESS_2, bars + 0x800000);
+    qtest_writew(b->qts, cfg + PCI_COMMAND,
+                 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+
+    for (;;) {
+        g_assert(pos);
+        header = qtest_readl(b->qts, cfg + pos);
+        if (PCI_EXT_CAP_ID(header) == PCI_EXT_CAP_ID_PASID) {
+            break;
+        }
+        pos = PCI_EXT_CAP_NEXT(header);
+    }
+    qtest_writew(b->qts, cfg + pos + PCI_PASID_CTRL,
+                 PCI_PASID_CTRL_ENABLE | PCI_PASID_CTRL_PRIV);
+}
+
+/* Enable queue @q; @ssid < 0: untagged */
+static void set_queue(Bench *b, int dev, int q, int ssid, uint32_t mode)
+{
+    uint64_t regs = MMIO + dev * 0x1000000 + SVADEV_QUEUE(q);
+
+    qtest_writel(b->qts, regs + SVADEV_Q_CTRL, 0);
+    qtest_writel(b->qts, regs + SVADEV_Q_PASID,
+                 ssid < 0 ? 0 : SVADEV_Q_PASID_VALID | ssid);
+    qtest_writel(b->qts, regs + SVADEV_Q_MODE, mode);
+    qtest_writel(b->qts, regs + SVADEV_Q_CTRL, SVADEV_Q_CTRL_ENABLE);
+}
+
+static uint64_t status(Bench *b, int dev, int q)
+{
+    return get(b, page_reg(dev, q, SVADEV_STATUS));
+}
+
+static void step(Bench *b)
+{
+    int i;
+
+    for (i = 0; i < 10; i++) {
+        qtest_clock_step(b->qts, STEP_NS);
+    }
+}
+
+/* Start an operation on 8 bytes at @va, and let it get as far as it can */
+static uint64_t start_op(Bench *b, int dev, int q, uint64_t op, uint64_t va,
+                         uint64_t value)
+{
+    put(b, page_reg(dev, q, SVADEV_OP), op);
+    put(b, page_reg(dev, q, SVADEV_SRC), va);
+    put(b, page_reg(dev, q, SVADEV_DST), va);
+    put(b, page_reg(dev, q, SVADEV_LEN), 8);
+    put(b, page_reg(dev, q, SVADEV_VALUE), value);
+    put(b, page_reg(dev, q, SVADEV_GO), SVADEV_GO_START);
+    step(b);
+    return status(b, dev, q);
+}
+
+static uint64_t dma_read(Bench *b, int ssid, uint64_t va)
+{
+    set_queue(b, 0, 0, ssid, 0);
+    return start_op(b, 0, 0, SVADEV_OP_READ, va, 0);
+}
+
+static uint64_t dma_write(Bench *b, int ssid, uint64_t va, uint64_t value)
+{
+    set_queue(b, 0, 0, ssid, 0);
+    return start_op(b, 0, 0, SVADEV_OP_WRITE, va, value);
+}
+
+/* Does a write reach @pa? A new value each time */
+static void reaches(Bench *b, int ssid, uint64_t va, uint64_t pa)
+{
+    static uint64_t value = 0x1122334455667788;
+
+    value++;
+    put(b, pa, 0);
+    g_assert_cmpuint(dma_write(b, ssid, va, value), ==, SVADEV_STATUS_OK);
+    g_assert_cmphex(get(b, pa), ==, value);
+}
+
+static void faults(Bench *b, int ssid, uint64_t va, uint8_t type)
+{
+    g_assert_cmpuint(dma_write(b, ssid, va, 1), ==, SVADEV_STATUS_FAULT);
+    if (ssid < 0) {
+        Event e = expect_event(b, type);
+
+        g_assert_cmphex(e.sid, ==, SID);
+        g_assert(!e.ssv);
+    } else {
+        expect_ssid_event(b, type, ssid);
+    }
+    no_event(b);
+}
+
+/* The bench */
+
+static Bench start_small(const char *props, int evt_log2)
+{
+    Bench b = { .next_table = TABLES, .evt_log2 = evt_log2 };
+
+    b.qts = qtest_initf("-M virt,iommu=smmuv3,highmem-ecam=off "
+                        "-cpu cortex-a57 -m 128M -nodefaults %s "
+                        "-device svadev,addr=%d,nr-queues=%d "
+                        "-device svadev,addr=%d,nr-queues=%d", props, SLOT,
+                        NR_QUEUES, SLOT + 1, NR_QUEUES);
+
+    qtest_memset(b.qts, STRTAB, 0, TABLES - STRTAB);
+    put(&b, SMMU + STRTAB_BASE, STRTAB);
+    set_reg(&b, STRTAB_BASE_CFG, STRTAB_LOG2);
+    put(&b, SMMU + CMDQ_BASE, CMDQ | QUEUE_LOG2);
+    put(&b, SMMU + EVENTQ_BASE, EVTQ | evt_log2);
+    set_reg(&b, CR0, CR0_ALL);
+
+    setup_dev(&b, 0);
+    setup_dev(&b, 1);
+    return b;
+}
+
+static Bench start(const char *props)
+{
+    return start_small(props, QUEUE_LOG2);
+}
+
+#define SSID16  "-global arm-smmuv3.ssidsize=16 "
+#define STALL   SSID16 "-global arm-smmuv3.stall=on "
+
+static void stop(Bench *b)
+{
+    g_assert_cmphex(reg(b, GERROR), ==, reg(b, GERRORN));
+    qtest_quit(b->qts);
+}
+
+/* A linear table of 64 CDs for @sid */
+static void linear(Bench *b, uint32_t sid)
+{
+    set_ste(b, sid, STE_V | STE_S1 | CDTAB | STE_CDMAX(6), STE1_DSS(2));
+}
+
+static uint64_t cd_of(uint32_t ssid)
+{
+    return CDTAB + ssid * 64;
+}
+
+/* Give @ssid an address space of ASID @asid with one page */
+static uint64_t one_page(Bench *b, uint32_t ssid, uint16_t asid, uint64_t bits,
+                         uint64_t pa)
+{
+    uint64_t ttb = new_table(b);
+
+    map(b, ttb, VA, pa | PTE_RW);
+    set_cd(b, cd_of(ssid), CD_BASE | CD_ASID(asid) | bits, ttb);
+    return ttb;
+}
+
+/* Identification */
+
+static void test_idr(void)
+{
+    Bench b = start("");
+
+    g_assert_cmphex(extract32(reg(&b, IDR1), 6, 5), ==, 0);
+    g_assert_cmphex(extract32(reg(&b, IDR0), 19, 1), ==, 0);
+    g_assert_cmphex(extract32(reg(&b, IDR0), 24, 2), ==, 1);
+    g_assert_cmphex(extract32(reg(&b, IDR3), 10, 1), ==, 1);
+    g_assert_cmphex(extract32(reg(&b, IDR5), 0, 3), ==, 4);
+    g_assert_cmphex(extract32(reg(&b, IDR5), 16, 16), ==, 0);
+    stop(&b);
+
+    b = start(STALL "-global arm-smmuv3.stall-max=9 "
+              "-global arm-smmuv3.oas=48 -global arm-smmuv3.ril=off");
+    g_assert_cmphex(extract32(reg(&b, IDR1), 6, 5), ==, 16);
+    g_assert_cmphex(extract32(reg(&b, IDR0), 19, 1), ==, 1);
+    g_assert_cmphex(extract32(reg(&b, IDR0), 24, 2), ==, 0);
+    g_assert_cmphex(extract32(reg(&b, IDR3), 10, 1), ==, 0);
+    g_assert_cmphex(extract32(reg(&b, IDR5), 0, 3), ==, 5);
+    g_assert_cmphex(extract32(reg(&b, IDR5), 16, 16), ==, 9);
+    stop(&b);
+}
+
+static void test_migration(void)
+{
+    /* No svadev, which cannot be migrated either */
+    QTestState *qts = qtest_init("-M virt,iommu=smmuv3 -cpu cortex-a57 "
+                                 "-nodefaults " SSID16);
+    QDict *r = qtest_qmp(qts, "{'execute': 'migrate', 'arguments': {"
+                         "'uri': 'exec:cat >/dev/null'}}");
+
+    g_assert(qdict_haskey(r, "error"));
+    g_assert_nonnull(strstr(qdict_get_str(qdict_get_qdict(r, "error"), "desc"),
+                            "SMMUv3 cannot be migrated"));
+    qobject_unref(r);
+    qtest_quit(qts);
+}
+
+static bool dt_says_stall(Bench *b)
+{
+    size_t len = MiB;
+    g_autofree char *dtb = g_malloc(len);
+
+    qtest_memread(b->qts, RAM, dtb, len);
+    g_assert_cmphex((uint32_t)ldl_be_p(dtb), ==, 0xd00dfeed);
+    return memmem(dtb, len, "dma-can-stall", 13) &&
+           memmem(dtb, len, "svadev@3,0", 10) &&
+           memmem(dtb, len, "svadev@4,0", 10);
+}
+
+static void test_device_tree(void)
+{
+    Bench b = start(STALL);
+
+    g_assert(dt_says_stall(&b));
+    stop(&b);
+
+    b = start(SSID16);
+    g_assert(!dt_says_stall(&b));
+    stop(&b);
+}
+
+/* Substreams */
+
+static void test_linear(void)
+{
+    Bench b = start(SSID16);
+
+    linear(&b, SID);
+    one_page(&b, 0, 1, 0, DATA);
+    one_page(&b, 1, 2, 0, DATA + PAGE);
+    one_page(&b, 63, 3, 0, DATA + 2 * PAGE);
+
+    reaches(&b, 1, VA, DATA + PAGE);
+    reaches(&b, 63, VA + 8, DATA + 2 * PAGE + 8);
+    reaches(&b, -1, VA, DATA);
+    reaches(&b, 1, VA, DATA + PAGE);
+
+    faults(&b, 2, VA, C_BAD_CD);
+    faults(&b, 64, VA, C_BAD_SSID);
+    faults(&b, 0x8000, VA, C_BAD_SSID);
+    /* SSID 0 is for untagged requests */
+    faults(&b, 0, VA, C_BAD_SSID);
+    faults(&b, 1, VA + PAGE, F_TRANSLATION);
+    stop(&b);
+}
+
+static void two_levels(int fmt, int split)
+{
+    Bench b = start(SSID16);
+    uint64_t leaf = CDTAB_L2, ttb = new_table(&b);
+    uint32_t ssid = (5 << split) + 3;
+
+    set_ste(&b, SID, STE_V | STE_S1 | CDTAB | STE_FMT(fmt) | STE_CDMAX(14),
+            STE1_DSS(2));
+    map(&b, ttb, VA, DATA | PTE_RW);
+    put(&b, CDTAB + 5 * 8, leaf | 1);
+    set_cd(&b, leaf + 3 * 64, CD_BASE | CD_ASID(1), ttb);
+
+    reaches(&b, ssid, VA, DATA);
+    faults(&b, ssid + 1, VA, C_BAD_CD);
+    faults(&b, 6 << split, VA, C_BAD_SSID);
+    faults(&b, 1 << 14, VA, C_BAD_SSID);
+
+    /* The last CD of the next leaf, whose invalid L1CD is cached */
+    set_cd(&b, leaf + ((64ull << split) * 2 - 64), CD_BASE | CD_ASID(1), ttb);
+    put(&b, CDTAB + 6 * 8, (leaf + (64ull << split)) | 1);
+    ssid = (7 << split) - 1;
+    faults(&b, ssid, VA, C_BAD_SSID);
+    cfgi_cd(&b, SID, ssid, true);
+    cmd_sync(&b);
+    faults(&b, ssid, VA, C_BAD_SSID);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 2);
+    cfgi_cd(&b, SID, ssid, false);
+    cmd_sync(&b);
+    reaches(&b, ssid, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 2);
+    stop(&b);
+}
+
+static void test_two_levels_4k(void)
+{
+    two_levels(1, 6);
+}
+
+static void test_two_levels_64k(void)
+{
+    two_levels(2, 10);
+}
+
+static void test_s1dss(void)
+{
+    Bench b = start(SSID16);
+    uint64_t s1 = STE_V | STE_S1 | CDTAB;
+
+    one_page(&b, 0, 1, 0, DATA);
+    one_page(&b, 1, 2, 0, DATA + PAGE);
+
+    set_ste(&b, SID, s1 | STE_CDMAX(6), STE1_DSS(0));
+    faults(&b, -1, VA, F_STREAM_DIS);
+    reaches(&b, 1, VA, DATA + PAGE);
+
+    set_ste(&b, SID, s1 | STE_CDMAX(6), STE1_DSS(1));
+    cmd(&b, CFGI_STE, 0, SID, LEAF);
+    cmd_sync(&b);
+    reaches(&b, -1, DATA + 5 * PAGE, DATA + 5 * PAGE);
+    reaches(&b, 1, VA, DATA + PAGE);
+    /* Its CD is valid, and reached */
+    reaches(&b, 0, VA, DATA);
+
+    set_ste(&b, SID, s1 | STE_CDMAX(6), STE1_DSS(2));
+    cmd(&b, CFGI_STE, 0, SID, LEAF);
+    cmd_sync(&b);
+    reaches(&b, -1, VA, DATA);
+
+    /* One CD: untagged requests use it, and there are no others */
+    set_ste(&b, SID, s1, STE1_DSS(0));
+    cmd(&b, CFGI_STE, 0, SID, LEAF);
+    cmd_sync(&b);
+    reaches(&b, -1, VA, DATA);
+    faults(&b, 1, VA, C_BAD_SSID);
+    stop(&b);
+}
+
+static void new_ste(Bench *b, uint64_t dword0, uint64_t dword1)
+{
+    set_ste(b, SID, dword0, dword1);
+    cmd(b, CFGI_STE, 0, SID, LEAF);
+    cmd_sync(b);
+}
+
+static void test_bad_ste(void)
+{
+    Bench b = start(SSID16);
+    uint64_t s1 = STE_V | STE_S1 | CDTAB;
+
+    one_page(&b, 0, 1, 0, DATA);
+    one_page(&b, 1, 2, 0, DATA + PAGE);
+
+    faults(&b, 1, VA, C_BAD_STE);
+    new_ste(&b, s1 | STE_CDMAX(17), STE1_DSS(2));
+    faults(&b, 1, VA, C_BAD_STE);
+    new_ste(&b, s1 | STE_CDMAX(6) | STE_FMT(3), STE1_DSS(2));
+    faults(&b, 1, VA, C_BAD_STE);
+    new_ste(&b, s1 | STE_CDMAX(6), STE1_DSS(2) | STE1_S1STALLD);
+    faults(&b, 1, VA, C_BAD_STE);
+    /* AArch32 stage 2 */
+    new_ste(&b, STE_V | STE_S2, 0);
+    faults(&b, -1, VA, C_BAD_STE);
+
+    new_ste(&b, STE_V | STE_BYPASS, 0);
+    reaches(&b, -1, DATA, DATA);
+    faults(&b, 1, DATA, C_BAD_SSID);
+
+    new_ste(&b, STE_V | STE_ABORT, 0);
+    g_assert_cmpuint(dma_read(&b, 1, VA), ==, SVADEV_STATUS_FAULT);
+    g_assert_cmpuint(dma_read(&b, -1, VA), ==, SVADEV_STATUS_FAULT);
+    no_event(&b);
+
+    new_ste(&b, STE_V | STE_S1 | NOWHERE | STE_CDMAX(6), STE1_DSS(2));
+    g_assert_cmpuint(dma_read(&b, 2, VA), ==, SVADEV_STATUS_FAULT);
+    g_assert_cmphex(expect_ssid_event(&b, F_CD_FETCH, 2).addr2, ==,
+                    NOWHERE + 2 * 64);
+
+    /* Fewer streams than it takes */
+    set_reg(&b, STRTAB_BASE_CFG, 4);
+    faults(&b, 1, VA, C_BAD_STREAMID);
+    set_reg(&b, STRTAB_BASE_CFG, STRTAB_LOG2);
+    put(&b, SMMU + STRTAB_BASE, NOWHERE);
+    cmd(&b, CFGI_ALL, 0, 0, 31);
+    cmd_sync(&b);
+    faults(&b, 1, VA, F_STE_FETCH);
+    stop(&b);
+}
+
+static void new_cd(Bench *b, uint64_t dword0, uint64_t ttb)
+{
+    set_cd(b, cd_of(1), dword0, ttb);
+    cfgi_cd(b, SID, 1, true);
+    cmd(b, TLBI_NH_ASID, 0, 0, 0);
+    cmd_sync(b);
+}
+
+static void test_bad_cd(void)
+{
+    Bench b = start(STALL);
+    uint64_t ttb;
+    Event e;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 0, 0, DATA);
+    reaches(&b, 1, VA, DATA);
+
+    new_cd(&b, CD_BASE & ~CD_A, ttb);
+    faults(&b, 1, VA, C_BAD_CD);
+    new_cd(&b, CD_BASE | CD_HA, ttb);
+    faults(&b, 1, VA, C_BAD_CD);
+    new_cd(&b, CD_BASE & ~CD_AA64, ttb);
+    faults(&b, 1, VA, C_BAD_CD);
+    new_cd(&b, (CD_BASE & ~0x3full) | 40, ttb);
+    faults(&b, 1, VA, C_BAD_CD);
+
+    /* An IPS that is too large, or reserved, is capped to the OAS */
+    new_cd(&b, CD_BASE | CD_IPS(7), ttb);
+    reaches(&b, 1, VA, DATA);
+    new_cd(&b, CD_BASE | CD_IPS(6), ttb);
+    reaches(&b, 1, VA, DATA);
+
+    /* A page beyond the output size */
+    map(&b, ttb, VA + PAGE, 1ull << 44 | PTE_RW);
+    faults(&b, 1, VA + PAGE, F_ADDR_SIZE);
+    /* A table that cannot be read */
+    put(&b, desc(&b, ttb, VA + 2 * MiB, 2), NOWHERE | PTE_TABLE);
+    g_assert_cmpuint(dma_read(&b, 1, VA + 2 * MiB), ==, SVADEV_STATUS_FAULT);
+    e = expect_ssid_event(&b, F_WALK_EABT, 1);
+    g_assert_cmphex(e.addr, ==, VA + 2 * MiB);
+    g_assert_cmphex(e.addr2, ==, NOWHERE);
+
+    /* Faults without CD.R are not recorded */
+    new_cd(&b, CD_BASE & ~CD_R, ttb);
+    g_assert_cmpuint(dma_read(&b, 1, VA + 8 * PAGE), ==, SVADEV_STATUS_FAULT);
+    no_event(&b);
+
+    /* A stream that must not stall has a context that does */
+    new_cd(&b, CD_BASE | CD_S, ttb);
+    reaches(&b, 1, VA, DATA);
+    set_ste(&b, SID, STE_V | STE_S1 | CDTAB | STE_CDMAX(6),
+            STE1_DSS(2) | STE1_S1STALLD);
+    cmd(&b, CFGI_STE, 0, SID, LEAF);
+    cmd_sync(&b);
+    faults(&b, 1, VA, C_BAD_CD);
+    new_cd(&b, CD_BASE, ttb);
+    reaches(&b, 1, VA, DATA);
+    stop(&b);
+
+    b = start(SSID16);
+    linear(&b, SID);
+    one_page(&b, 1, 0, CD_S, DATA);
+    faults(&b, 1, VA, C_BAD_CD);
+    stop(&b);
+}
+
+static void test_event_fields(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb;
+    Event e;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 5, 1, CD_TBI0, DATA);
+
+    g_assert_cmpuint(dma_read(&b, 5, VA + PAGE + 16), ==, SVADEV_STATUS_FAULT);
+    e = expect_ssid_event(&b, F_TRANSLATION, 5);
+    g_assert_cmphex(e.addr, ==, VA + PAGE + 16);
+    g_assert(e.rnw && !e.pnu && !e.ind && !e.s2 && !e.stall);
+    g_assert_cmpint(e.class, ==, 2);
+
+    set_queue(&b, 0, 0, 5, SVADEV_Q_MODE_PRIV);
+    start_op(&b, 0, 0, SVADEV_OP_FETCH_ADD, VA + PAGE, 1);
+    e = expect_ssid_event(&b, F_TRANSLATION, 5);
+    g_assert(!e.rnw && e.pnu);
+
+    /* A tag in the top byte: ignored, but reported */
+    reaches(&b, 5, 0xab00000000000000 | VA, DATA);
+    put(&b, desc(&b, ttb, VA, 3), 0);
+    tlbi_va(&b, 1, VA, true);
+    cmd_sync(&b);
+    g_assert_cmpuint(dma_read(&b, 5, 0xab00000000000000 | VA), ==,
+                     SVADEV_STATUS_FAULT);
+    e = expect_ssid_event(&b, F_TRANSLATION, 5);
+    g_assert_cmphex(e.addr, ==, 0xab00000000000000 | VA);
+    stop(&b);
+}
+
+static uint64_t dma_priv(Bench *b, int ssid, uint64_t va)
+{
+    set_queue(b, 0, 0, ssid, SVADEV_Q_MODE_PRIV);
+    return start_op(b, 0, 0, SVADEV_OP_READ, va, 0);
+}
+
+static void test_privilege(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    map(&b, ttb, VA + PAGE, (DATA | PTE_RW) & ~PTE_USER);
+
+    /* Both from the walk and from the TLB */
+    faults(&b, 1, VA + PAGE, F_PERMISSION);
+    g_assert_cmpuint(dma_priv(&b, 1, VA + PAGE), ==, SVADEV_STATUS_OK);
+    faults(&b, 1, VA + PAGE, F_PERMISSION);
+    g_assert_cmpuint(dma_priv(&b, 1, VA), ==, SVADEV_STATUS_OK);
+    reaches(&b, 1, VA, DATA);
+
+    /* Privileged access never */
+    one_page(&b, 2, 2, CD_PAN, DATA);
+    g_assert_cmpuint(dma_priv(&b, 2, VA), ==, SVADEV_STATUS_FAULT);
+    g_assert(expect_ssid_event(&b, F_PERMISSION, 2).pnu);
+    reaches(&b, 2, VA, DATA);
+    g_assert_cmpuint(dma_priv(&b, 2, VA), ==, SVADEV_STATUS_FAULT);
+    expect_ssid_event(&b, F_PERMISSION, 2);
+
+    /* A table that takes away what its pages give */
+    ttb = one_page(&b, 3, 3, 0, DATA);
+    put(&b, desc(&b, ttb, VA, 2),
+        get(&b, desc(&b, ttb, VA, 2)) | PTE_APTABLE_RO);
+    g_assert_cmpuint(dma_read(&b, 3, VA), ==, SVADEV_STATUS_OK);
+    faults(&b, 3, VA, F_PERMISSION);
+    ttb = one_page(&b, 4, 4, 0, DATA);
+    put(&b, desc(&b, ttb, VA, 2),
+        get(&b, desc(&b, ttb, VA, 2)) | PTE_APTABLE_PRV);
+    g_assert_cmpuint(dma_priv(&b, 4, VA), ==, SVADEV_STATUS_OK);
+    faults(&b, 4, VA, F_PERMISSION);
+
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 0);
+    stop(&b);
+}
+
+/* Caches */
+
+static void test_cfg_cache(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb, ttb2;
+
+    linear(&b, SID);
+    linear(&b, SID2);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    ttb2 = one_page(&b, 2, 2, 0, DATA + PAGE);
+    reaches(&b, 1, VA, DATA);
+    reaches(&b, 2, VA, DATA + PAGE);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 0);
+
+    /* A CD is used until it is invalidated: that one, of that stream */
+    set_cd(&b, cd_of(1), 0, 0);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 1);
+    cfgi_cd(&b, SID, 2, true);
+    cfgi_cd(&b, SID2, 1, true);
+    cmd(&b, CFGI_CD_ALL, 0, SID2, 0);
+    cmd(&b, CFGI_STE, 0, SID2, 0);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 2);
+    cfgi_cd(&b, SID, 1, true);
+    cmd_sync(&b);
+    faults(&b, 1, VA, C_BAD_CD);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 2);
+
+    /* So is an invalid one */
+    set_cd(&b, cd_of(1), CD_BASE | CD_ASID(1), ttb);
+    faults(&b, 1, VA, C_BAD_CD);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 3);
+    cmd(&b, CFGI_CD_ALL, 0, SID, 0);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+
+    /* CFGI_CD_ALL means all */
+    reaches(&b, 2, VA, DATA + PAGE);
+    set_cd(&b, cd_of(1), 0, 0);
+    set_cd(&b, cd_of(2), 0, 0);
+    cmd(&b, CFGI_CD_ALL, 0, SID, 0);
+    cmd_sync(&b);
+    faults(&b, 1, VA, C_BAD_CD);
+    faults(&b, 2, VA, C_BAD_CD);
+
+    /* CFGI_STE takes the CDs along */
+    set_cd(&b, cd_of(1), CD_BASE | CD_ASID(1), ttb);
+    cmd(&b, CFGI_STE, 0, SID, LEAF);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+
+    /* but not the other way round */
+    set_ste(&b, SID, 0, 0);
+    cmd(&b, CFGI_CD_ALL, 0, SID, 0);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 4);
+    cmd(&b, CFGI_ALL, 0, 0, 31);
+    cmd_sync(&b);
+    faults(&b, 1, VA, C_BAD_STE);
+
+    linear(&b, SID);
+    set_cd(&b, cd_of(2), CD_BASE | CD_ASID(2), ttb2);
+    faults(&b, 2, VA, C_BAD_STE);
+    /* CFGI_STE_RANGE of 8 streams, next to it and on it */
+    cmd(&b, CFGI_ALL, 0, SID - 8, 2);
+    cmd_sync(&b);
+    faults(&b, 2, VA, C_BAD_STE);
+    cmd(&b, CFGI_ALL, 0, SID, 2);
+    cmd_sync(&b);
+    reaches(&b, 2, VA, DATA + PAGE);
+    stop(&b);
+}
+
+static void test_two_level_stream_table(void)
+{
+    Bench b = start(SSID16);
+
+    /* 64 STEs per leaf, at STRTAB; level 1 at CDTAB_L2 */
+    set_reg(&b, STRTAB_BASE_CFG, 1 << 16 | 6 << 6 | STRTAB_LOG2);
+    put(&b, SMMU + STRTAB_BASE, CDTAB_L2);
+    linear(&b, SID);
+    one_page(&b, 1, 1, 0, DATA);
+    faults(&b, 1, VA, C_BAD_STREAMID);
+
+    put(&b, CDTAB_L2, STRTAB | 7);
+    faults(&b, 1, VA, C_BAD_STREAMID);
+    cmd(&b, CFGI_STE, 0, SID, LEAF);
+    cmd_sync(&b);
+    faults(&b, 1, VA, C_BAD_STREAMID);
+    cmd(&b, CFGI_STE, 0, SID, 0);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 2);
+    stop(&b);
+}
+
+static void test_tlb(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb, pte;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    one_page(&b, 2, 2, 0, DATA + 9 * PAGE);
+    pte = desc(&b, ttb, VA, 3);
+
+    /* Faults are not cached */
+    faults(&b, 1, VA + PAGE, F_TRANSLATION);
+    map(&b, ttb, VA + PAGE, (DATA + PAGE) | (PTE_RW & ~PTE_AF));
+    faults(&b, 1, VA + PAGE, F_ACCESS);
+    map(&b, ttb, VA + PAGE, (DATA + PAGE) | PTE_RW);
+    reaches(&b, 1, VA + PAGE, DATA + PAGE);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 0);
+
+    /* Translations are */
+    reaches(&b, 1, VA, DATA);
+    put(&b, pte, 0);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+    put(&b, pte, (DATA + 2 * PAGE) | PTE_RW);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 2);
+
+    /* until invalidated: that page, of that address space */
+    tlbi_va(&b, 1, VA + PAGE, false);
+    tlbi_va(&b, 2, VA, false);
+    cmd(&b, TLBI_NH_ASID, 0, 2 << 16, 0);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 3);
+    tlbi_va(&b, 1, VA, true);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA + 2 * PAGE);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 3);
+
+    /* A permission taken away */
+    put(&b, pte, (DATA + 2 * PAGE) | PTE_RW | PTE_RO);
+    reaches(&b, 1, VA, DATA + 2 * PAGE);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 4);
+    cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+    cmd_sync(&b);
+    g_assert_cmpuint(dma_read(&b, 1, VA), ==, SVADEV_STATUS_OK);
+    faults(&b, 1, VA, F_PERMISSION);
+
+    /* A permission given: the cached entry may still deny it */
+    put(&b, pte, (DATA + 2 * PAGE) | PTE_RW);
+    faults(&b, 1, VA, F_PERMISSION);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 4);
+    tlbi_va(&b, 1, VA, true);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA + 2 * PAGE);
+
+    /* The Access flag cleared is no reason to invalidate */
+    put(&b, pte, (DATA + 2 * PAGE) | (PTE_RW & ~PTE_AF));
+    reaches(&b, 1, VA, DATA + 2 * PAGE);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 4);
+
+    /* Pages that only privileged requests may use from now on */
+    put(&b, pte, (DATA + 2 * PAGE) | (PTE_RW & ~PTE_USER));
+    reaches(&b, 1, VA, DATA + 2 * PAGE);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 5);
+    stop(&b);
+}
+
+/* TLBI_NH_VA of 1 << @scale times @num + 1 pages of 4KB */
+static void tlbi_range(Bench *b, uint16_t asid, uint64_t va, int num, int scale,
+                       int ttl, bool leaf)
+{
+    cmd(b, TLBI_NH_VA, num << 12 | scale << 20, (uint32_t)asid << 16,
+        va | 1 << 10 | ttl << 8 | leaf);
+}
+
+static void test_table_cache(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb, table;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    reaches(&b, 1, VA, DATA);
+
+    /* Another table of pages, in place of the one that was walked */
+    table = new_table(&b);
+    put(&b, table, (DATA + PAGE) | PTE_RW);
+    put(&b, desc(&b, ttb, VA, 2), table | PTE_TABLE);
+    tlbi_va(&b, 1, VA, true);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+    tlbi_range(&b, 1, VA, 7, 0, 0, true);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 2);
+    tlbi_range(&b, 1, VA, 7, 0, 0, false);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA + PAGE);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 2);
+
+    /* No table at all; the pages of its neighbour stay */
+    put(&b, desc(&b, ttb, VA + 2 * MiB, 3), (DATA + 2 * PAGE) | PTE_RW);
+    reaches(&b, 1, VA + 2 * MiB, DATA + 2 * PAGE);
+    put(&b, desc(&b, ttb, VA, 2), 0);
+    reaches(&b, 1, VA, DATA + PAGE);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 3);
+    tlbi_va(&b, 1, VA + 2 * MiB, false);
+    tlbi_va(&b, 1, VA, true);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA + PAGE);
+    tlbi_va(&b, 1, VA + 5 * PAGE, false);
+    tlbi_va(&b, 1, VA, true);
+    cmd_sync(&b);
+    faults(&b, 1, VA, F_TRANSLATION);
+
+    /* By ASID */
+    put(&b, desc(&b, ttb, VA, 2), table | PTE_TABLE);
+    reaches(&b, 1, VA, DATA + PAGE);
+    put(&b, desc(&b, ttb, VA, 2), 0);
+    cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+    cmd_sync(&b);
+    faults(&b, 1, VA, F_TRANSLATION);
+    stop(&b);
+}
+
+static void test_range(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb;
+    int i;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    for (i = 0; i < 8; i++) {
+        map(&b, ttb, VA + i * PAGE, (DATA + i * PAGE) | PTE_RW);
+        reaches(&b, 1, VA + i * PAGE, DATA + i * PAGE);
+        map(&b, ttb, VA + i * PAGE, 0);
+    }
+
+    /* The wrong level, and the wrong granule */
+    tlbi_range(&b, 1, VA, 7, 0, 2, true);
+    cmd(&b, TLBI_NH_VA, 7 << 12, 1 << 16, VA | 3 << 10);
+    cmd_sync(&b);
+    for (i = 0; i < 8; i++) {
+        reaches(&b, 1, VA + i * PAGE, DATA + i * PAGE);
+    }
+
+    tlbi_range(&b, 1, VA + PAGE, 2, 1, 3, true);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+    reaches(&b, 1, VA + 7 * PAGE, DATA + 7 * PAGE);
+    for (i = 1; i < 7; i++) {
+        faults(&b, 1, VA + i * PAGE, F_TRANSLATION);
+    }
+
+    /* The largest there is, which wraps */
+    tlbi_range(&b, 1, VA, 31, 31, 0, false);
+    cmd_sync(&b);
+    faults(&b, 1, VA, F_TRANSLATION);
+    stop(&b);
+
+    /* Without range invalidation its fields are not there */
+    b = start(SSID16 "-global arm-smmuv3.ril=off");
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    map(&b, ttb, VA + PAGE, (DATA + PAGE) | PTE_RW);
+    reaches(&b, 1, VA, DATA);
+    reaches(&b, 1, VA + PAGE, DATA + PAGE);
+    map(&b, ttb, VA, 0);
+    map(&b, ttb, VA + PAGE, 0);
+    tlbi_range(&b, 1, VA, 1, 0, 0, true);
+    cmd_sync(&b);
+    faults(&b, 1, VA, F_TRANSLATION);
+    reaches(&b, 1, VA + PAGE, DATA + PAGE);
+    stop(&b);
+}
+
+/* More pages than the TLB of the base model has entries */
+static void test_no_eviction(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb;
+    int i, n = 400;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    for (i = 0; i < n; i++) {
+        map(&b, ttb, VA + i * PAGE, (DATA + i * PAGE) | PTE_RW);
+        g_assert_cmpuint(dma_read(&b, 1, VA + i * PAGE), ==, SVADEV_STATUS_OK);
+    }
+    map(&b, ttb, VA, 0);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+    stop(&b);
+}
+
+static void test_strict(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb, pte;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    pte = desc(&b, ttb, VA, 3);
+    reaches(&b, 1, VA, DATA);
+
+    put(&b, pte, 0);
+    tlbi_va(&b, 1, VA, false);
+    cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+    cmd(&b, TLBI_NSNH_ALL, 0, 0, 0);
+    g_assert_cmphex(reg(&b, CMDQ_CONS), ==, b.cmd_prod);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+    cmd_sync(&b);
+    faults(&b, 1, VA, F_TRANSLATION);
+
+    put(&b, pte, DATA | PTE_RW);
+    reaches(&b, 1, VA, DATA);
+    set_cd(&b, cd_of(1), 0, 0);
+    cfgi_cd(&b, SID, 1, true);
+    cmd(&b, CFGI_STE, 0, SID, 0);
+    cmd(&b, CFGI_ALL, 0, 0, 31);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 1);
+    cmd_sync(&b);
+    faults(&b, 1, VA, C_BAD_CD);
+
+    /* Once, not at each CMD_SYNC from then on */
+    set_cd(&b, cd_of(1), CD_BASE | CD_ASID(1), ttb);
+    cmd_sync(&b);
+    faults(&b, 1, VA, C_BAD_CD);
+
+    g_assert_cmpuint(counter(&b, "cmd.tlbi_nh_va"), ==, 1);
+    g_assert_cmpuint(counter(&b, "cmd.tlbi_nh_asid"), ==, 1);
+    g_assert_cmpuint(counter(&b, "cmd.cfgi_cd"), ==, 1);
+    g_assert_cmpuint(counter(&b, "cmd.cfgi_all"), ==, 1);
+    g_assert_cmpuint(counter(&b, "cmd.sync"), ==, 3);
+    stop(&b);
+
+    /* Without strict caching, at once */
+    b = start(SSID16 "-global arm-smmuv3.strict=off");
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    reaches(&b, 1, VA, DATA);
+    put(&b, desc(&b, ttb, VA, 3), 0);
+    reaches(&b, 1, VA, DATA);
+    tlbi_va(&b, 1, VA, false);
+    faults(&b, 1, VA, F_TRANSLATION);
+    stop(&b);
+}
+
+/* Stalls */
+
+static Bench start_stall(const char *props, int evt_log2)
+{
+    g_autofree char *all = g_strdup_printf(STALL "%s", props);
+    Bench b = start_small(all, evt_log2);
+    int q;
+
+    linear(&b, SID);
+    linear(&b, SID2);
+    for (q = 0; q < NR_QUEUES; q++) {
+        set_queue(&b, 0, q, 1, 0);
+        set_queue(&b, 1, q, 1, 0);
+    }
+    return b;
+}
+
+static void stalls(Bench *b, int dev, int q, uint64_t va)
+{
+    uint64_t before = counter(b, "stall.now");
+
+    g_assert_cmpuint(start_op(b, dev, q, SVADEV_OP_WRITE, va, 1), ==,
+                     SVADEV_STATUS_BUSY);
+    g_assert_cmpuint(counter(b, "stall.now"), ==, before + 1);
+}
+
+static Event expect_stall(Bench *b, uint32_t sid, uint64_t va)
+{
+    Event e = expect_event(b, F_TRANSLATION);
+
+    g_assert(e.stall && e.ssv);
+    g_assert_cmphex(e.sid, ==, sid);
+    g_assert_cmphex(e.ssid, ==, 1);
+    g_assert_cmphex(e.addr, ==, va);
+    return e;
+}
+
+static void test_stall(void)
+{
+    Bench b = start_stall("", QUEUE_LOG2);
+    uint64_t ttb = one_page(&b, 1, 1, CD_S, DATA);
+    Event e;
+
+    /* Retry */
+    stalls(&b, 0, 0, VA + PAGE);
+    e = expect_stall(&b, SID, VA + PAGE);
+    g_assert(!e.rnw);
+    map(&b, ttb, VA + PAGE, (DATA + PAGE) | PTE_RW);
+    step(&b);
+    g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_BUSY);
+    resume(&b, SID, e.stag, RESUME_RETRY);
+    step(&b);
+    g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_OK);
+    g_assert_cmphex(get(&b, DATA + PAGE), ==, 1);
+    g_assert_cmpuint(get(&b, page_reg(0, 0, SVADEV_FAULTS)), ==, 1);
+
+    /* Retry too early: it stalls again */
+    stalls(&b, 0, 0, VA + 2 * PAGE);
+    e = expect_stall(&b, SID, VA + 2 * PAGE);
+    resume(&b, SID, e.stag, RESUME_RETRY);
+    step(&b);
+    e = expect_stall(&b, SID, VA + 2 * PAGE);
+
+    /* Abort */
+    resume(&b, SID, e.stag, RESUME_ABORT);
+    step(&b);
+    g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_FAULT);
+    no_event(&b);
+
+    /* Answers to nobody */
+    stalls(&b, 0, 0, VA + 2 * PAGE);
+    e = expect_stall(&b, SID, VA + 2 * PAGE);
+    resume(&b, SID2, e.stag, RESUME_ABORT);
+    resume(&b, SID, e.stag + 1, RESUME_ABORT);
+    resume(&b, SID, 0xffff, RESUME_ABORT);
+    step(&b);
+    g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_BUSY);
+    g_assert_cmpuint(counter(&b, "resume.unknown"), ==, 3);
+    resume(&b, SID, e.stag, RESUME_ABORT);
+    resume(&b, SID, e.stag, RESUME_ABORT);
+    g_assert_cmpuint(counter(&b, "resume.unknown"), ==, 4);
+    step(&b);
+
+    /* Other faults stall too */
+    map(&b, ttb, VA + 3 * PAGE, DATA | (PTE_RW & ~PTE_AF));
+    stalls(&b, 0, 0, VA + 3 * PAGE);
+    e = expect_event(&b, F_ACCESS);
+    g_assert(e.stall);
+    resume(&b, SID, e.stag, RESUME_ABORT);
+    map(&b, ttb, VA + 3 * PAGE, DATA | PTE_RW | PTE_RO);
+    step(&b);
+    stalls(&b, 0, 0, VA + 3 * PAGE);
+    e = expect_event(&b, F_PERMISSION);
+    g_assert(e.stall);
+    resume(&b, SID, e.stag, RESUME_ABORT);
+    step(&b);
+
+    /* but not errors */
+    faults(&b, 2, VA, C_BAD_CD);
+
+    g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+    g_assert_cmpuint(counter(&b, "stall.total"), ==, 6);
+    g_assert_cmpuint(counter(&b, "evt.stall"), ==, 6);
+    g_assert_cmpuint(counter(&b, "stall.max"), ==, 1);
+    g_assert_cmpuint(counter(&b, "resume.retry"), ==, 2);
+    g_assert_cmpuint(counter(&b, "resume.abort"), ==, 4);
+    stop(&b);
+}
+
+/* What an OS does when the address space is gone before its device */
+static void test_quiet_cd(void)
+{
+    Bench b = start_stall("", QUEUE_LOG2);
+    uint64_t ttb = one_page(&b, 1, 1, CD_S, DATA);
+    Event e;
+
+    reaches(&b, 1, VA, DATA);
+    set_cd(&b, cd_of(1), (CD_BASE & ~0x3full) | CD_ASID(1) | CD_S | CD_EPD0,
+           ttb);
+    cfgi_cd(&b, SID, 1, true);
+    cmd_sync(&b);
+    set_queue(&b, 0, 0, 1, 0);
+    stalls(&b, 0, 0, VA);
+    e = expect_stall(&b, SID, VA);
+    resume(&b, SID, e.stag, RESUME_ABORT);
+    step(&b);
+    g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_FAULT);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 0);
+    stop(&b);
+}
+
+static void test_terminate(void)
+{
+    Bench b = start_stall("-global arm-smmuv3.stall-max=3", QUEUE_LOG2);
+    int q;
+
+    one_page(&b, 1, 1, CD_S, DATA);
+    for (q = 0; q < 3; q++) {
+        stalls(&b, 0, q, VA + PAGE);
+        stalls(&b, 1, q, VA + PAGE);
+    }
+
+    /* Those of one stream, with and without a STAG */
+    cmd(&b, STALL_TERM, 0, SID, 0);
+    step(&b);
+    for (q = 0; q < 3; q++) {
+        g_assert_cmpuint(status(&b, 0, q), ==, SVADEV_STATUS_FAULT);
+        g_assert_cmpuint(status(&b, 1, q), ==, SVADEV_STATUS_BUSY);
+    }
+    g_assert_cmpuint(counter(&b, "stall.now"), ==, 3);
+    /* Two had one of the first three slots; the other's come after */
+    g_assert_cmpuint(counter(&b, "evt.stall"), ==, 5);
+
+    /* All, when the SMMU is disabled */
+    set_reg(&b, CR0, CR0_ALL & ~CR0_SMMUEN);
+    step(&b);
+    for (q = 0; q < 3; q++) {
+        g_assert_cmpuint(status(&b, 1, q), ==, SVADEV_STATUS_FAULT);
+    }
+    g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+    stop(&b);
+}
+
+/* A requester that goes away leaves its fault behind */
+static void test_cancel(void)
+{
+    Bench b = start_stall("", QUEUE_LOG2);
+    Event e;
+
+    one_page(&b, 1, 1, CD_S, DATA);
+    stalls(&b, 0, 0, VA + PAGE);
+    qtest_writel(b.qts, MMIO + SVADEV_RESET, 1);
+    step(&b);
+    g_assert_cmpuint(counter(&b, "stall.now"), ==, 1);
+    e = expect_stall(&b, SID, VA + PAGE);
+    resume(&b, SID, e.stag, RESUME_RETRY);
+
+    /* This one before its answer arrives, if it can */
+    set_queue(&b, 0, 0, 1, 0);
+    stalls(&b, 0, 0, VA + PAGE);
+    e = expect_stall(&b, SID, VA + PAGE);
+    resume(&b, SID, e.stag, RESUME_RETRY);
+    qtest_writel(b.qts, MMIO + SVADEV_RESET, 1);
+    step(&b);
+    g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_IDLE);
+
+    /* And a reset of everything */
+    set_queue(&b, 0, 0, 1, 0);
+    stalls(&b, 0, 0, VA + PAGE);
+    qtest_system_reset(b.qts);
+    step(&b);
+    g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+    qtest_quit(b.qts);
+}
+
+static void test_stall_overflow(void)
+{
+    Bench b = start_stall("-global arm-smmuv3.stall-max=2", QUEUE_LOG2);
+    uint64_t ttb = one_page(&b, 1, 1, CD_S, DATA);
+    uint16_t stag[2];
+    int q;
+
+    for (q = 0; q < 5; q++) {
+        stalls(&b, 0, q, VA + (q + 1) * PAGE);
+    }
+    stag[0] = expect_stall(&b, SID, VA + PAGE).stag;
+    stag[1] = expect_stall(&b, SID, VA + 2 * PAGE).stag;
+    g_assert_cmphex(stag[0], !=, stag[1]);
+    no_event(&b);
+    g_assert_cmpuint(counter(&b, "evt.stall"), ==, 2);
+    g_assert_cmpuint(counter(&b, "stall.max"), ==, 5);
+
+    /* An answer makes room for the next one, in order */
+    for (q = 0; q < 5; q++) {
+        map(&b, ttb, VA + (q + 1) * PAGE, (DATA + q * PAGE) | PTE_RW);
+        resume(&b, SID, stag[q % 2], RESUME_RETRY);
+        if (q < 3) {
+            stag[q % 2] = expect_stall(&b, SID, VA + (q + 3) * PAGE).stag;
+        }
+        no_event(&b);
+        step(&b);
+        g_assert_cmpuint(status(&b, 0, q), ==, SVADEV_STATUS_OK);
+    }
+    g_assert_cmpuint(counter(&b, "evt.lost"), ==, 0);
+    stop(&b);
+}
+
+static void test_eventq_overflow(void)
+{
+    /* Room for two events */
+    Bench b = start_stall("", 1);
+    int q;
+
+    one_page(&b, 1, 1, CD_S, DATA);
+    one_page(&b, 2, 2, 0, DATA);
+
+    /* Events that nobody waits for are lost, and software is told */
+    for (q = 0; q < 4; q++) {
+        g_assert_cmpuint(dma_read(&b, 2, VA + (q + 1) * PAGE), ==,
+                         SVADEV_STATUS_FAULT);
+    }
+    g_assert_cmpuint(counter(&b, "evt.lost"), ==, 2);
+    g_assert_cmphex(reg(&b, EVENTQ_PROD) & Q_OVFLG, ==, Q_OVFLG);
+    /* Not an error of the queue as such */
+    g_assert_cmphex(reg(&b, GERROR), ==, reg(&b, GERRORN));
+    g_assert_cmphex(pop_event(&b).addr, ==, VA + PAGE);
+    g_assert_cmphex(pop_event(&b).addr, ==, VA + 2 * PAGE);
+    no_event(&b);
+    b.evt_cons |= Q_OVFLG;
+    set_reg(&b, EVENTQ_CONS, b.evt_cons);
+
+    /* Nor does it forget the flag when it goes on */
+    dma_read(&b, 2, VA + PAGE);
+    g_assert_cmphex(reg(&b, EVENTQ_PROD) & Q_OVFLG, ==, Q_OVFLG);
+    pop_event(&b);
+
+    /* Stalled ones wait */
+    for (q = 0; q < 5; q++) {
+        set_queue(&b, 0, q, 1, 0);
+        stalls(&b, 0, q, VA + (q + 1) * PAGE);
+    }
+    g_assert_cmpuint(counter(&b, "evt.stall"), ==, 2);
+    g_assert_cmpuint(counter(&b, "evt.lost"), ==, 2);
+    for (q = 0; q < 5; q++) {
+        expect_stall(&b, SID, VA + (q + 1) * PAGE);
+    }
+    no_event(&b);
+    g_assert_cmpuint(counter(&b, "evt.stall"), ==, 5);
+    g_assert_cmphex(reg(&b, EVENTQ_PROD) & Q_OVFLG, ==, Q_OVFLG);
+
+    /* The next overflow toggles the flag back */
+    set_queue(&b, 0, 5, 2, 0);
+    for (q = 0; q < 3; q++) {
+        start_op(&b, 0, 5, SVADEV_OP_READ, VA + PAGE, 0);
+    }
+    g_assert_cmphex(reg(&b, EVENTQ_PROD) & Q_OVFLG, ==, 0);
+    g_assert_cmpuint(counter(&b, "evt.lost"), ==, 3);
+    pop_event(&b);
+    pop_event(&b);
+
+    /* While the queue is off, stalled events wait and others are lost */
+    cmd(&b, STALL_TERM, 0, SID, 0);
+    set_reg(&b, CR0, CR0_ALL & ~CR0_EVENTQEN);
+    step(&b);
+    stalls(&b, 0, 0, VA + PAGE);
+    start_op(&b, 0, 5, SVADEV_OP_READ, VA + PAGE, 0);
+    no_event(&b);
+    g_assert_cmpuint(counter(&b, "evt.lost"), ==, 4);
+    set_reg(&b, CR0, CR0_ALL);
+    expect_stall(&b, SID, VA + PAGE);
+    no_event(&b);
+    stop(&b);
+}
+
+/* Take an interrupt of the event queue, if there was one */
+static bool interrupted(Bench *b)
+{
+    uint64_t offset = EVTQ_INTID / 32 * 4;
+    uint32_t bit = 1u << EVTQ_INTID % 32;
+    bool pending = qtest_readl(b->qts, GICD + 0x200 + offset) & bit;
+
+    qtest_writel(b->qts, GICD + 0x280 + offset, bit);
+    return pending;
+}
+
+/* The queue interrupts when it becomes non-empty, and not again */
+static void test_interrupt(void)
+{
+    Bench b = start_stall("", 1);
+    int q;
+
+    /* Edge triggered */
+    qtest_writel(b.qts, GICD + 0xc00 + EVTQ_INTID / 16 * 4,
+                 2u << EVTQ_INTID % 16 * 2);
+    one_page(&b, 1, 1, CD_S, DATA);
+    set_queue(&b, 0, 0, 2, 0);
+
+    /* Not enabled */
+    start_op(&b, 0, 0, SVADEV_OP_READ, VA, 0);
+    expect_event(&b, C_BAD_CD);
+    g_assert(!interrupted(&b));
+
+    set_reg(&b, IRQ_CTRL, EVENTQ_IRQEN);
+    start_op(&b, 0, 0, SVADEV_OP_READ, VA, 0);
+    g_assert(interrupted(&b));
+    start_op(&b, 0, 0, SVADEV_OP_READ, VA, 0);
+    g_assert(!interrupted(&b));
+    expect_event(&b, C_BAD_CD);
+    g_assert(!interrupted(&b));
+    expect_event(&b, C_BAD_CD);
+    start_op(&b, 0, 0, SVADEV_OP_READ, VA, 0);
+    g_assert(interrupted(&b));
+    expect_event(&b, C_BAD_CD);
+
+    /* An event that had to wait for an empty queue */
+    for (q = 1; q < 4; q++) {
+        stalls(&b, 0, q, VA + q * PAGE);
+        g_assert(interrupted(&b) == (q == 1));
+    }
+    b.evt_cons = reg(&b, EVENTQ_PROD);
+    set_reg(&b, EVENTQ_CONS, b.evt_cons);
+    g_assert(interrupted(&b));
+    expect_stall(&b, SID, VA + 3 * PAGE);
+    no_event(&b);
+    stop(&b);
+}
+
+static void test_bad_commands(void)
+{
+    static const uint8_t ops[] = {
+        0x00, 0x07, 0x1a, 0x20, 0x22, 0x40, 0x41, RESUME, STALL_TERM, 0x80, 0xff
+    };
+    Bench b = start(SSID16);
+    int i;
+
+    for (i = 0; i < ARRAY_SIZE(ops); i++) {
+        cmd(&b, ops[i], 0, SID, 0);
+        expect_cmd_error(&b, 1);
+    }
+    g_assert_cmpuint(counter(&b, "cmd.bad"), ==, ARRAY_SIZE(ops));
+
+    /* For the other security state */
+    cmd(&b, CFGI_STE, 1 << 10, SID, 0);
+    expect_cmd_error(&b, 1);
+    cmd(&b, CFGI_CD, 1 << 10, SID, 0);
+    expect_cmd_error(&b, 1);
+    /* A reserved way to complete */
+    cmd(&b, SYNC, 3 << 12, 0, 0);
+    expect_cmd_error(&b, 1);
+    cmd_sync(&b);
+
+    /* The error is that of the command, not of the CMD_SYNC it waits for */
+    cmd(&b, CFGI_CD_ALL, 0, SID, 0);
+    cmd(&b, CFGI_CD_ALL, 1 << 10, SID, 0);
+    expect_cmd_error(&b, 1);
+    cmd_sync(&b);
+
+    /* Streams that are not there */
+    cfgi_cd(&b, 0xffffffff, 0xfffff, false);
+    cmd(&b, CFGI_STE, 0, 0xffffffff, 0);
+    cmd(&b, CFGI_ALL, 0, 0xffffffff, 31);
+    cmd_sync(&b);
+    stop(&b);
+
+    b = start(STALL);
+    cmd(&b, RESUME, RESUME_RETRY | 1 << 10, SID, 0);
+    expect_cmd_error(&b, 1);
+    cmd(&b, STALL_TERM, 1 << 10, SID, 0);
+    expect_cmd_error(&b, 1);
+    cmd_sync(&b);
+    stop(&b);
+}
+
+static uint64_t random64(void)
+{
+    return (uint64_t)(uint32_t)g_test_rand_int() << 32 |
+           (uint32_t)g_test_rand_int();
+}
+
+/* A few bits of a good value are wrong, or a few of a random one right */
+static uint64_t garbled(uint64_t good)
+{
+    uint64_t noise = random64() & random64() & random64();
+
+    return g_test_rand_int_range(0, 4) ? good ^ noise : good | random64();
+}
+
+/* Whatever is in memory or in the queue, the model survives */
+static void test_garbage(void)
+{
+    Bench b = start_stall("", QUEUE_LOG2);
+    uint64_t ttb = one_page(&b, 1, 1, CD_S, DATA);
+    static const uint64_t configs[] = {
+        STE_ABORT, STE_BYPASS, STE_S1, STE_S2, STE_S1 | STE_S2
+    };
+    int i, j;
+
+    for (i = 0; i < 300; i++) {
+        uint64_t config = configs[g_test_rand_int_range(0, 5)];
+
+        for (j = 0; j < 8; j++) {
+            put(&b, STRTAB + SID * 64 + j * 8, garbled(0));
+            put(&b, cd_of(1) + j * 8, garbled(0));
+        }
+        /* VMSAv8-64 stage 2 of 39 bits */
+        put(&b, STRTAB + SID * 64 + 16, garbled(25ull << 32 | 1ull << 38 |
+                                                4ull << 48 | 1ull << 51));
+        put(&b, STRTAB + SID * 64 + 24, garbled(ttb));
+        set_ste(&b, SID, STE_V | config | garbled(CDTAB | STE_CDMAX(6)),
+                garbled(STE1_DSS(2)));
+        set_cd(&b, cd_of(1), CD_V | garbled(CD_BASE), garbled(ttb));
+        put(&b, desc(&b, TABLES, VA, 1), garbled((TABLES + PAGE) | PTE_TABLE));
+        put(&b, TABLES + 2 * PAGE, garbled(DATA | PTE_RW));
+
+        cmd(&b, CFGI_ALL, 0, 0, 31);
+        cmd(&b, TLBI_NSNH_ALL, 0, 0, 0);
+        cmd_sync(&b);
+        set_queue(&b, 0, 0, 1, 0);
+        set_queue(&b, 0, 1, -1, 0);
+        start_op(&b, 0, 0, SVADEV_OP_READ, i % 3 ? VA : random64(), 0);
+        start_op(&b, 0, 1, SVADEV_OP_READ, i % 3 ? VA : random64(), 0);
+
+        /* A random command: it is executed, or it is an error */
+        cmd(&b, random64(), (uint32_t)random64() << 8, random64(), random64());
+        if (extract32(reg(&b, CMDQ_CONS), 0, QUEUE_LOG2 + 1) != b.cmd_prod) {
+            expect_cmd_error(&b, 1);
+        }
+        cmd(&b, STALL_TERM, 0, SID, 0);
+        cmd_sync(&b);
+        step(&b);
+        g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+        b.evt_cons = reg(&b, EVENTQ_PROD);
+        set_reg(&b, EVENTQ_CONS, b.evt_cons);
+    }
+    stop(&b);
+}
+
+/* Without any of the properties svadev is a device like any other */
+static void test_base_model(void)
+{
+    Bench b = start("");
+
+    set_ste(&b, SID, STE_V | STE_S1 | CDTAB, 0);
+    one_page(&b, 0, 1, 0, DATA);
+    reaches(&b, -1, VA, DATA);
+    g_assert_cmpuint(dma_read(&b, -1, VA + PAGE), ==, SVADEV_STATUS_FAULT);
+    expect_event(&b, F_TRANSLATION);
+
+    /* Multiple CDs and stalls are bad configuration */
+    new_ste(&b, STE_V | STE_S1 | CDTAB | STE_CDMAX(1), 0);
+    g_assert_cmpuint(dma_read(&b, -1, VA), ==, SVADEV_STATUS_FAULT);
+    expect_event(&b, C_BAD_STE);
+    new_ste(&b, STE_V | STE_S1 | CDTAB, STE1_S1STALLD);
+    g_assert_cmpuint(dma_read(&b, -1, VA), ==, SVADEV_STATUS_FAULT);
+    expect_event(&b, C_BAD_STE);
+    stop(&b);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    qtest_add_func("/smmuv3-sva/idr", test_idr);
+    qtest_add_func("/smmuv3-sva/migration", test_migration);
+    qtest_add_func("/smmuv3-sva/device-tree", test_device_tree);
+    qtest_add_func("/smmuv3-sva/base-model", test_base_model);
+    qtest_add_func("/smmuv3-sva/ssid/linear", test_linear);
+    qtest_add_func("/smmuv3-sva/ssid/two-levels-4k", test_two_levels_4k);
+    qtest_add_func("/smmuv3-sva/ssid/two-levels-64k", test_two_levels_64k);
+    qtest_add_func("/smmuv3-sva/ssid/s1dss", test_s1dss);
+    qtest_add_func("/smmuv3-sva/ssid/bad-ste", test_bad_ste);
+    qtest_add_func("/smmuv3-sva/ssid/bad-cd", test_bad_cd);
+    qtest_add_func("/smmuv3-sva/ssid/event-fields", test_event_fields);
+    qtest_add_func("/smmuv3-sva/ssid/privilege", test_privilege);
+    qtest_add_func("/smmuv3-sva/cache/config", test_cfg_cache);
+    qtest_add_func("/smmuv3-sva/cache/stream-table",
+                   test_two_level_stream_table);
+    qtest_add_func("/smmuv3-sva/cache/tlb", test_tlb);
+    qtest_add_func("/smmuv3-sva/cache/tables", test_table_cache);
+    qtest_add_func("/smmuv3-sva/cache/range", test_range);
+    qtest_add_func("/smmuv3-sva/cache/no-eviction", test_no_eviction);
+    qtest_add_func("/smmuv3-sva/cache/strict", test_strict);
+    qtest_add_func("/smmuv3-sva/stall/answers", test_stall);
+    qtest_add_func("/smmuv3-sva/stall/quiet-cd", test_quiet_cd);
+    qtest_add_func("/smmuv3-sva/stall/terminate", test_terminate);
+    qtest_add_func("/smmuv3-sva/stall/cancel", test_cancel);
+    qtest_add_func("/smmuv3-sva/stall/overflow", test_stall_overflow);
+    qtest_add_func("/smmuv3-sva/stall/eventq-overflow", test_eventq_overflow);
+    qtest_add_func("/smmuv3-sva/interrupt", test_interrupt);
+    qtest_add_func("/smmuv3-sva/commands", test_bad_commands);
+    qtest_add_func("/smmuv3-sva/garbage", test_garbage);
+
+    return g_test_run();
+}

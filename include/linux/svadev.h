@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Queues of an svadev accelerator for tests inside the kernel.
+ */
+#ifndef _LINUX_SVADEV_H
+#define _LINUX_SVADEV_H
+
+#include <linux/types.h>
+
+struct pci_dev;
+struct svadev_queue;
+
+/* svadev_queue_enable(): send requests without a PASID */
+#define SVADEV_NO_PASID			U32_MAX
+
+/**
+ * struct svadev_op - one operation of a queue and what became of it
+ * @op: SVADEV_OP_*
+ * @src: source address, in the address space the queue is set to
+ * @dst: destination address, likewise
+ * @len: length in bytes
+ * @value: operand of WRITE, FILL, FETCH_ADD and CAS
+ * @expect: value CAS compares with
+ * @hammer_ns: nanoseconds between repetitions, 0 to run the operation once
+ * @status: SVADEV_STATUS_* at the end
+ * @result: result, per operation
+ * @fault_addr: address that could not be translated, on a fault
+ * @done: bytes done in the last round
+ * @faults: stalls and page requests the operation took
+ * @rounds: completed repetitions
+ */
+struct svadev_op {
+	u64 op;
+	u64 src;
+	u64 dst;
+	u64 len;
+	u64 value;
+	u64 expect;
+	u64 hammer_ns;
+
+	u64 status;
+	u64 result;
+	u64 fault_addr;
+	u64 done;
+	u64 faults;
+	u64 rounds;
+};
+
+struct svadev_queue *svadev_queue_get(struct pci_dev *pdev);
+void svadev_queue_put(struct svadev_queue *q);
+int svadev_queue_enable(struct svadev_queue *q, u32 pasid);
+int svadev_queue_disable(struct svadev_queue *q);
+int svadev_queue_submit(struct svadev_queue *q, const struct svadev_op *op);
+void svadev_queue_end_hammer(struct svadev_queue *q);
+int svadev_queue_wait(struct svadev_queue *q, struct svadev_op *op,
+		      unsigned int timeout_ms);
+int svadev_queue_run(struct svadev_queue *q, struct svadev_op *op,
+		     unsigned int timeout_ms);
+unsigned int svadev_queue_irqs(struct svadev_queue *q);
+int svadev_read_counter(struct svadev_queue *q, const char *name, u64 *val);
+
+#endif /* _LINUX_SVADEV_H */
