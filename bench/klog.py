@@ -14,6 +14,7 @@ BAD = re.compile(
     r"|unexpected event|event 0x[0-9a-f]+ received|arm-smmu-v3.*timeout"
     r"|unexpected global error|GERROR|EVTQ overflow|PRIQ overflow"
     r"|DMAR: .*(fault|Fault|error|Error|timeout|VT-d detected)"
+    r"|still busy|CMDQ error|no response to page request|non-static key"
     r"|irq \d+: nobody cared|\bsegfault\b|unhandled signal",
 )
 # KUnit prints into the same log; names of its cases say anything.

@@ -52,7 +52,7 @@ only_one() {
 ticker() {
 	local start=$SECONDS every=30 last
 	[ ! -t 1 ] || every=1
-	while sleep "$every" && kill -0 $$ 2>/dev/null; do
+	while sleep "$every" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
 		last=$(tail -c 300 "$2" | tr -d '\r' | tail -n 1 | cut -c 1-50)
 		last="      $1 $(clock $((SECONDS - start))) | ${last#"${last%%[![:space:]]*}"}"
 		if [ -t 1 ]; then

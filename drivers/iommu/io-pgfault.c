@@ -156,6 +156,9 @@ static void iopf_handle_group(struct work_struct *work)
 	} else if (!READ_ONCE(attachment->closing) &&
 		   !READ_ONCE(iopf_param->closing)) {
 		code = attachment->domain->iopf_handler(group);
+		/* Where it is being detached a retry would find nothing. */
+		if (READ_ONCE(attachment->closing))
+			code = IOMMU_PAGE_RESP_INVALID;
 	}
 
 	iopf_respond(group->dev, &group->last, code);
@@ -284,7 +287,8 @@ static int iopf_report_last(struct device *dev, struct iommu_fault_event *evt,
  * or detach_dev_pasid() of the driver takes.
  * Return: 0, or
  * * %-EOPNOTSUPP - the fault is not a page request
- * * %-EINVAL - nothing is attached to the PASID, or the request has none
+ * * %-EINVAL - nothing is attached to the PASID, the request has none, or the
+ *   device has no IOMMU
  * * %-ENODEV - the device is on no fault queue
  */
 int iommu_report_device_fault(struct device *dev, struct iommu_fault_event *evt)
@@ -296,7 +300,7 @@ int iommu_report_device_fault(struct device *dev, struct iommu_fault_event *evt)
 	if (evt->fault.type != IOMMU_FAULT_PAGE_REQ)
 		return -EOPNOTSUPP;
 
-	if (!iopf_has_pasid(prm))
+	if (!iopf_has_pasid(prm) || !dev->iommu)
 		return -EINVAL;
 
 	attachment = iommu_attachment_get(dev, prm->pasid);

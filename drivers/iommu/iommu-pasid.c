@@ -158,7 +158,7 @@ static int iommu_pasid_check(struct iommu_group *group,
  *
  * The errors are those of iommu_attach_device_pasid().
  *
- * Context: mutex of @group held. May sleep.
+ * Context: mutex of @group held, but dropped after a failure. May sleep.
  * Return: 0, or an errno and nothing has changed.
  */
 int iommu_pasid_attach(struct iommu_group *group, struct iommu_domain *domain,
@@ -312,7 +312,8 @@ void iommu_pasid_detach_all(struct iommu_group *group, struct device *dev)
  * * %-ENODEV - the device has no IOMMU
  * * %-EOPNOTSUPP - no PASIDs, not for such a domain, or a group of several
  *   devices; a debug message tells which
- * * %-EINVAL - @pasid out of range, or a domain of another IOMMU driver
+ * * %-EINVAL - @pasid out of range, a domain of another IOMMU driver, or an
+ *   SVA domain
  * * %-EBUSY - something is attached to @pasid, or the group has a DMA owner
  * * %-ENOMEM - no memory
  * * an errno of the IOMMU driver
@@ -320,9 +321,14 @@ void iommu_pasid_detach_all(struct iommu_group *group, struct device *dev)
 int iommu_attach_device_pasid(struct iommu_domain *domain, struct device *dev,
 			      ioasid_t pasid)
 {
-	struct iommu_group *group = iommu_group_get(dev);
+	struct iommu_group *group;
 	int ret;
 
+	/* It lives no longer than its bonds: iommu_sva_bind_device() is it. */
+	if (domain->type == IOMMU_DOMAIN_SVA)
+		return -EINVAL;
+
+	group = iommu_group_get(dev);
 	if (!group)
 		return -ENODEV;
 

@@ -252,13 +252,15 @@ static int sva_prepare(struct sva_bond *bond, struct device *dev,
 	struct iommu_domain *domain;
 	int ret;
 
-	mutex_lock(&sva_lock);
+	/*
+	 * Takes the mmap_lock, which a page fault of the mm may hold for as
+	 * long as it takes to read from a disk. Nobody else has to wait.
+	 */
 	notifier = mmu_notifier_get(&sva_notifier_ops, mm);
-	if (IS_ERR(notifier)) {
-		ret = PTR_ERR(notifier);
-		goto out_unlock;
-	}
+	if (IS_ERR(notifier))
+		return PTR_ERR(notifier);
 
+	mutex_lock(&sva_lock);
 	domain = sva_get_domain(to_sva_mm(notifier), dev);
 	if (IS_ERR(domain)) {
 		ret = PTR_ERR(domain);
@@ -276,9 +278,8 @@ static int sva_prepare(struct sva_bond *bond, struct device *dev,
 	return 0;
 
 err_put:
-	mmu_notifier_put(notifier);
-out_unlock:
 	mutex_unlock(&sva_lock);
+	mmu_notifier_put(notifier);
 	return ret;
 }
 

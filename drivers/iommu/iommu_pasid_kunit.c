@@ -1404,7 +1404,9 @@ static void detach_pending_test(struct kunit *test)
 		if (mdev->codes[i] == IOMMU_PAGE_RESP_SUCCESS)
 			served++;
 	}
-	KUNIT_EXPECT_EQ(test, served, atomic_read(&handler.calls));
+	/* Not all that was begun counts: not what ended during the detach */
+	KUNIT_EXPECT_LE(test, served, atomic_read(&handler.calls));
+	KUNIT_EXPECT_LT(test, served, MOCK_GROUPS);
 
 	iommu_domain_free(domain);
 	mock_dev_destroy(test, mdev);
@@ -1668,9 +1670,10 @@ static void sva_unbind_waits_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, atomic_read(&mdev->responses[0]));
 	mmap_write_unlock(mm);
 
+	/* What was served is of no use any more */
 	KUNIT_EXPECT_TRUE(test, mock_task_finish(&task));
 	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
-	KUNIT_EXPECT_EQ(test, (int)IOMMU_PAGE_RESP_SUCCESS, mdev->codes[0]);
+	KUNIT_EXPECT_EQ(test, (int)IOMMU_PAGE_RESP_INVALID, mdev->codes[0]);
 
 	mmput(mm);
 	mock_dev_destroy(test, mdev);

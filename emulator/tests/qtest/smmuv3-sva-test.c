@@ -1047,6 +1047,18 @@ static void test_tlb(void)
     cmd_sync(&b);
     reaches(&b, 1, VA, DATA + 2 * PAGE);
 
+    /* also if the first request of all was denied */
+    put(&b, pte, (DATA + 2 * PAGE) | PTE_RW | PTE_RO);
+    tlbi_va(&b, 1, VA, true);
+    cmd_sync(&b);
+    faults(&b, 1, VA, F_PERMISSION);
+    put(&b, pte, (DATA + 2 * PAGE) | PTE_RW);
+    faults(&b, 1, VA, F_PERMISSION);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 4);
+    tlbi_va(&b, 1, VA, true);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA + 2 * PAGE);
+
     /* The Access flag cleared is no reason to invalidate */
     put(&b, pte, (DATA + 2 * PAGE) | (PTE_RW & ~PTE_AF));
     reaches(&b, 1, VA, DATA + 2 * PAGE);

@@ -503,7 +503,10 @@ void arm_smmu_invs_flush_and_del(struct arm_smmu_domain *smmu_domain,
 		if (!arm_smmu_inv_key(&key, smmu_domain, master, ssid, i))
 			continue;
 		inv = arm_smmu_invs_lookup(smmu_domain, &key);
-		if (inv && !--inv->users && !i)
+		if (!inv || --inv->users)
+			continue;
+		inv->flushing++;
+		if (!i)
 			last = true;
 	}
 	mutex_unlock(&smmu_domain->invs_lock);
@@ -525,11 +528,14 @@ void arm_smmu_invs_flush_and_del(struct arm_smmu_domain *smmu_domain,
 
 	mutex_lock(&smmu_domain->invs_lock);
 	for (i = 0; i <= master->num_streams; i++) {
+		/* Others may still be flushing the TLB, or do so later */
+		if (!i && !last)
+			continue;
 		if (!arm_smmu_inv_key(&key, smmu_domain, master, ssid, i))
 			continue;
 		inv = arm_smmu_invs_lookup(smmu_domain, &key);
-		/* Unless it is attached once more already */
-		if (inv && !inv->users)
+		/* Unless it is attached, or being detached, once more */
+		if (inv && !--inv->flushing && !inv->users)
 			WRITE_ONCE(inv->dead, true);
 	}
 	mutex_unlock(&smmu_domain->invs_lock);

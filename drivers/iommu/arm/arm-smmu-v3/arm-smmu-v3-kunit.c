@@ -1067,7 +1067,7 @@ static void test_attach_refused(struct kunit *test)
 	s->smmu->asid_bits = 16;
 
 	s->smmu->features &= ~ARM_SMMU_FEAT_SVA;
-	KUNIT_EXPECT_EQ(test, TEST_ATTACH(NULL), -EINVAL);
+	KUNIT_EXPECT_EQ(test, TEST_ATTACH(NULL), -EOPNOTSUPP);
 	s->smmu->features |= ARM_SMMU_FEAT_SVA;
 
 	/* A paging domain belongs to the instance it was first used with */

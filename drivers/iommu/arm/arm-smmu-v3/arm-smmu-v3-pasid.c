@@ -68,10 +68,14 @@ static int arm_smmu_pasid_check_domain(struct arm_smmu_domain *smmu_domain,
 	int ret;
 
 	if (smmu_domain->domain.type == IOMMU_DOMAIN_SVA) {
-		if (!(smmu->features & ARM_SMMU_FEAT_SVA) ||
-		    smmu_domain->cd.asid >> smmu->asid_bits) {
+		if (!(smmu->features & ARM_SMMU_FEAT_SVA)) {
 			dev_dbg(master->dev, "%s cannot walk this mm\n",
 				dev_name(smmu->dev));
+			return -EOPNOTSUPP;
+		}
+		if (smmu_domain->cd.asid >> smmu->asid_bits) {
+			dev_dbg(master->dev, "ASID %u is too large for %s\n",
+				smmu_domain->cd.asid, dev_name(smmu->dev));
 			return -EINVAL;
 		}
 		return 0;
@@ -97,11 +101,11 @@ static int arm_smmu_pasid_check_domain(struct arm_smmu_domain *smmu_domain,
  * @old: domain that is attached to it, or NULL
  *
  * Context: Process context, group mutex held.
- * Return: 0, -EOPNOTSUPP if @old would have to be replaced or the device has no
- * PASIDs, -EBUSY if transactions without PASID use stage 2, -ENODEV if SVA is
- * not enabled for the device, -EINVAL if the domain cannot be used with this
- * device, -ENXIO if it is a paging domain of another instance, -ENOMEM or
- * -ENOSPC.
+ * Return: 0, -EOPNOTSUPP if @old would have to be replaced, the device has no
+ * PASIDs or the SMMU cannot walk the tables of the CPUs, -EBUSY if transactions
+ * without PASID use stage 2, -ENODEV if SVA is not enabled for the device,
+ * -EINVAL if the domain cannot be used with this device, -ENXIO if it is a
+ * paging domain of another instance, -ENOMEM or -ENOSPC.
  */
 int arm_smmu_attach_dev_pasid(struct iommu_domain *domain, struct device *dev,
 			      ioasid_t pasid, struct iommu_domain *old)

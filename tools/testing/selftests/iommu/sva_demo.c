@@ -424,7 +424,8 @@ int main(void)
 		bool ok;
 
 		if (s->run == step_two_devices && d.devices < 2) {
-			printf("%-31s skipped: there is only one\n", s->name);
+			printf("%-31s FAILED: there is only one\n", s->name);
+			failed++;
 			continue;
 		}
 		if (s->run != step_open && d.q.fd < 0)

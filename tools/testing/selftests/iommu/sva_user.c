@@ -1025,7 +1025,7 @@ TEST_F_TIMEOUT(sva, close_with_dma_in_flight, 120)
 
 		/* It is over: the device does not write to us any more */
 		memset(p, 2, len);
-		usleep(HAMMER_NS / 100);
+		usleep(HAMMER_US);
 		ASSERT_TRUE(bytes_are(p, len, 2));
 	}
 	munmap(p, len);
