@@ -505,6 +505,16 @@ static bool mock_task_waits(struct mock_task *task)
 					    msecs_to_jiffies(MOCK_WHILE_MS));
 }
 
+/* From then on nothing is served */
+static bool mock_detach_begun(struct mock_dev *mdev)
+{
+	unsigned long end = jiffies + MOCK_TIMEOUT;
+
+	while (!READ_ONCE(mdev->detaches) && time_before(jiffies, end))
+		msleep(20);
+	return READ_ONCE(mdev->detaches);
+}
+
 static bool mock_task_finish(struct mock_task *task)
 {
 	bool done = wait_for_completion_timeout(&task->done, MOCK_TIMEOUT);
@@ -1396,6 +1406,7 @@ static void detach_pending_test(struct kunit *test)
 
 	mock_task_start(&task);
 	KUNIT_EXPECT_TRUE(test, mock_task_waits(&task));
+	KUNIT_EXPECT_TRUE(test, mock_detach_begun(mdev));
 	complete_all(&handler.go);
 	KUNIT_EXPECT_TRUE(test, mock_task_finish(&task));
 
@@ -1667,6 +1678,7 @@ static void sva_unbind_waits_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 2, atomic_read(&mm->mm_users));
 	mock_task_start(&task);
 	KUNIT_EXPECT_TRUE(test, mock_task_waits(&task));
+	KUNIT_EXPECT_TRUE(test, mock_detach_begun(mdev));
 	KUNIT_EXPECT_EQ(test, 0, atomic_read(&mdev->responses[0]));
 	mmap_write_unlock(mm);
 
