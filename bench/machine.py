@@ -11,6 +11,9 @@ import threading
 
 BENCH = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(os.environ["BUILD"])
+# Which kernel, see scripts/lib.sh
+VARIANT = os.environ.get("VARIANT", "")
+SUFFIX = f"-{VARIANT}" if VARIANT else ""
 COMMON = "-nodefaults -display none -no-reboot -monitor none"
 APPEND = "panic=-1 loglevel=7 printk.time=1"
 
@@ -49,7 +52,7 @@ class Machine:
         args = [BUILD / "qemu-build" / section["qemu"],
                 *shlex.split(COMMON), *shlex.split(section["args"]),
                 "-kernel",
-                BUILD / f"kernel-{self.arch}" / section["kernel"],
+                BUILD / f"kernel-{self.arch}{SUFFIX}" / section["kernel"],
                 "-append", " ".join([f"console={section['console']}", APPEND,
                                      section["append"], *append])]
         if initrd:

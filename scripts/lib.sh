@@ -8,6 +8,19 @@ BUILD=$TOP/build
 JOBS=$(nproc)
 export TOP BUILD LC_ALL=C
 
+# Which kernel: '' is the series as it is.
+#   debug   the same with configs/debug
+#   stock   the base with the driver and the tests of the series, no more
+#   mutant  the series with something broken on purpose
+VARIANT=${VARIANT:-}
+case $VARIANT in
+stock | mutant) LINUX=$BUILD/linux-$VARIANT ;;
+debug | '') LINUX=$BUILD/linux ;;
+*) die "unknown variant '$VARIANT' of the kernel" ;;
+esac
+SUFFIX=${VARIANT:+-$VARIANT}
+export VARIANT
+
 # The caller's make flags and ARCH are not meant for the makes started here.
 unset MAKEFLAGS MFLAGS MAKELEVEL ARCH CROSS_COMPILE
 
@@ -98,7 +111,7 @@ kmake() {
 	local arch=$1 prefix
 	prefix=$(cross "$1")
 	shift
-	make -C "$BUILD/linux" O="${KBUILD_OUT:-$BUILD/kernel-$arch}" ARCH="$arch" LOCALVERSION= \
+	make -C "$LINUX" O="${KBUILD_OUT:-$BUILD/kernel-$arch$SUFFIX}" ARCH="$arch" LOCALVERSION= \
 		CROSS_COMPILE="$prefix" CC="$CCACHE${prefix}gcc" \
 		KBUILD_BUILD_USER=bench KBUILD_BUILD_HOST=bench \
 		KBUILD_BUILD_TIMESTAMP="1970-01-01" -j"$JOBS" "$@"

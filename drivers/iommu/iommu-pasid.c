@@ -19,6 +19,7 @@
 #include <linux/wait.h>
 #include <linux/xarray.h>
 
+#include "iommu-in-use.h"
 #include "iommu-priv.h"
 
 /* Woken up whenever something has been detached, with its group locked */
@@ -107,6 +108,7 @@ static void iommu_pasid_drain(struct iommu_group *group,
 
 	xa_erase(&attachment->dev->iommu->attachments, attachment->pasid);
 	kfree_rcu(attachment, rcu);
+	iommu_in_use_dec(IOMMU_IN_USE_ATTACHMENTS);
 	wake_up_all(&iommu_pasid_detached);
 }
 
@@ -197,6 +199,7 @@ int iommu_pasid_attach(struct iommu_group *group, struct iommu_domain *domain,
 		kfree(attachment);
 		return ret;
 	}
+	iommu_in_use_inc(IOMMU_IN_USE_ATTACHMENTS);
 
 	ret = domain->ops->attach_dev_pasid(domain, dev, pasid, NULL);
 	if (ret) {

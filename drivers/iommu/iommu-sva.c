@@ -40,6 +40,7 @@
 #include <linux/slab.h>
 
 #include "io-pgfault.h"
+#include "iommu-in-use.h"
 #include "iommu-priv.h"
 #include "iommu-sva.h"
 
@@ -165,6 +166,7 @@ static struct mmu_notifier *sva_alloc_notifier(struct mm_struct *mm)
 		return ERR_PTR(-ENOMEM);
 
 	INIT_LIST_HEAD(&sva_mm->domains);
+	iommu_in_use_inc(IOMMU_IN_USE_SVA_MMS);
 	return &sva_mm->notifier;
 }
 
@@ -178,9 +180,11 @@ static void sva_free_notifier(struct mmu_notifier *notifier)
 	list_for_each_entry_safe(domain, next, &sva_mm->domains, sva_node) {
 		owner = domain->owner->owner;
 		iommu_domain_free(domain);
+		iommu_in_use_dec(IOMMU_IN_USE_SVA_DOMAINS);
 		module_put(owner);
 	}
 	kfree(sva_mm);
+	iommu_in_use_dec(IOMMU_IN_USE_SVA_MMS);
 }
 
 static const struct mmu_notifier_ops sva_notifier_ops = {
@@ -232,6 +236,7 @@ static struct iommu_domain *sva_get_domain(struct sva_mm *sva_mm,
 	domain->owner = ops;
 	domain->mm = sva_mm->notifier.mm;
 	domain->iopf_handler = sva_handle_iopf;
+	iommu_in_use_inc(IOMMU_IN_USE_SVA_DOMAINS);
 
 	/* The domain may outlive the device, which has a reference as well. */
 	__module_get(ops->owner);

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the programs of the user suite share: the fixture of their cases, and
+ * main(). To be included once, by a program.
+ *
+ * Every case makes svadev do real DMA through the pointers of the process.
+ * Whatever a case is about, afterwards the IOMMU must not have used a stale
+ * cache entry, nor reported an event that is not part of a page fault, nor
+ * hold a stalled access, the device must have all its queues back, the kernel
+ * must hold no more attachments, domains and notifiers than before, and it
+ * must not have complained.
+ *
+ * The environment narrows what a program runs:
+ *   CASES     patterns of names, as of a shell, separated by spaces
+ *   AFTER     the name of a case: only those that come after it
+ *   COUNTS    "no": the kernel does not tell what it holds
+ */
+#ifndef SVA_CASE_H
+#define SVA_CASE_H
+
+#define _GNU_SOURCE
+#include <fnmatch.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "svadev_lib.h"
+#include "../kselftest_harness.h"
+
+#define PAGE	((size_t)getpagesize())
+
+/* The devices, and how long to let a hammer run */
+static int device[SVA_MAX_DEVICES];
+static int devices;
+
+#define HAMMER_NS	1000
+#define HAMMER_US	20000
+
+static inline uint8_t *map_pages(size_t pages, int prot)
+{
+	return mmap(NULL, pages * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0);
+}
+
+/* Bytes that differ from page to page and from seed to seed */
+static inline uint8_t pattern_at(unsigned int seed, size_t i)
+{
+	return (i * 7 + i / 251 + seed * 37 + 1) & 0xff;
+}
+
+static inline void pattern_set(void *p, size_t len, unsigned int seed)
+{
+	uint8_t *b = p;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		b[i] = pattern_at(seed, i);
+}
+
+static inline bool pattern_is(const void *p, size_t len, unsigned int seed)
+{
+	const uint8_t *b = p;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (b[i] != pattern_at(seed, i))
+			return false;
+	return true;
+}
+
+static inline uint64_t pattern_sum(size_t len, unsigned int seed)
+{
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		sum += pattern_at(seed, i);
+	return sum;
+}
+
+static inline bool bytes_are(const void *p, size_t len, uint8_t byte)
+{
+	const uint8_t *b = p;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (b[i] != byte)
+			return false;
+	return true;
+}
+
+/* Processes */
+
+/* Exit status of a child, or 1000 plus the signal that killed it */
+static inline int wait_child(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		return -1;
+	return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) :
+	       WEXITSTATUS(status);
+}
+
+/* In a child, where the harness's macros do not work */
+#define CHECK(cond)							\
+	do {								\
+		if (!(cond)) {						\
+			fprintf(stderr, "# child, line %d: %s\n",	\
+				__LINE__, #cond);			\
+			_exit(1);					\
+		}							\
+	} while (0)
+
+/* Lets one process wait until another says so */
+struct gate {
+	int fd[2];
+};
+
+static inline bool gate_init(struct gate *g)
+{
+	return !pipe(g->fd);
+}
+
+static inline void gate_open(struct gate *g)
+{
+	if (write(g->fd[1], "", 1) != 1)
+		abort();
+}
+
+static inline bool gate_wait(struct gate *g)
+{
+	struct pollfd p = { .fd = g->fd[0], .events = POLLIN };
+	char c;
+
+	return poll(&p, 1, SVA_TIMEOUT_MS) == 1 && read(g->fd[0], &c, 1) == 1;
+}
+
+/* The state of the machine before a case */
+struct machine {
+	struct sva_counters counters;
+	struct sva_counters quiet_from;	/* see device_is_quiet() */
+	long instances[SVA_MAX_DEVICES];
+	char in_use[256];
+	int log;
+};
+
+/*
+ * What the kernel holds, as text: empty if it need not tell. Returns false if
+ * it cannot be read.
+ */
+static inline bool in_use_read(char *text, size_t size)
+{
+	const char *counts = getenv("COUNTS");
+	size_t len;
+	FILE *f;
+
+	text[0] = '\0';
+	if (counts && !strcmp(counts, "no"))
+		return true;
+	f = fopen("/sys/kernel/debug/iommu/in_use", "r");
+	if (!f)
+		return false;
+	len = fread(text, 1, size - 1, f);
+	text[len] = '\0';
+	fclose(f);
+	return len > 0;
+}
+
+/* Notifiers, and the domains with them, are freed a grace period later */
+static inline bool in_use_is_back(const struct machine *before, char *now,
+				  size_t size)
+{
+	uint64_t end = sva_now_ms() + SVA_TIMEOUT_MS;
+
+	for (;;) {
+		if (!in_use_read(now, size))
+			return false;
+		if (!strcmp(now, before->in_use))
+			return true;
+		if (sva_now_ms() > end)
+			return false;
+		usleep(1000);
+	}
+}
+
+FIXTURE(sva)
+{
+	struct sva_queue q;
+	struct machine before;
+};
+
+FIXTURE_SETUP(sva)
+{
+	int i;
+
+	self->before.log = sva_log_open();
+	ASSERT_LE(0, self->before.log);
+	ASSERT_EQ(0, sva_counters(device[0], &self->before.counters));
+	self->before.quiet_from = self->before.counters;
+	for (i = 0; i < devices; i++)
+		self->before.instances[i] =
+			sva_sysfs(device[i], "available_instances");
+	ASSERT_TRUE(in_use_read(self->before.in_use,
+				sizeof(self->before.in_use)));
+	ASSERT_EQ(0, sva_open(device[0], &self->q));
+}
+
+/*
+ * Wait until the devices have their queues back but for @held, of the first. A
+ * process may be gone before its address space is: the kernel keeps that, and
+ * with it the queue, until a page fault it is serving is answered.
+ */
+static inline bool queues_are_back(const struct machine *before, int held)
+{
+	uint64_t end = sva_now_ms() + SVA_TIMEOUT_MS;
+	int i;
+
+	for (i = 0; i < devices; i++) {
+		long free = before->instances[i];
+
+		if (!i)
+			free -= held;
+		while (sva_sysfs(device[i], "available_instances") != free) {
+			if (sva_now_ms() > end)
+				return false;
+			usleep(1000);
+		}
+	}
+	return true;
+}
+
+/*
+ * While the kernel is between changing a translation and the end of its
+ * invalidation, a device that is busy may use the old one, and hits on it are
+ * counted like those on an entry that was forgotten. A case that changes what
+ * a busy device uses calls this when the device is idle again, and goes on to
+ * use it, which must not find anything old.
+ */
+static inline bool device_is_quiet(struct machine *before)
+{
+	return !sva_counters(device[0], &before->quiet_from);
+}
+
+/* Part of serving a page fault, or of refusing to */
+static inline bool event_is_fault(const char *event)
+{
+	return !strcmp(event, "f_translation") ||
+	       !strcmp(event, "f_permission") || !strcmp(event, "f_access");
+}
+
+FIXTURE_TEARDOWN(sva)
+{
+	const struct sva_counters *before = &self->before.counters;
+	uint64_t faults = 0, stalls = 0;
+	bool stale_tlb = false, stale_cfg = false;
+	struct sva_counters after;
+	char line[1024], now[256];
+	int i;
+
+	sva_close(&self->q);
+	EXPECT_TRUE(queues_are_back(&self->before, 0));
+	EXPECT_TRUE(in_use_is_back(&self->before, now, sizeof(now)))
+		TH_LOG("in use before:\n%sand after:\n%s",
+		       self->before.in_use, now);
+	ASSERT_EQ(0, sva_counters(device[0], &after));
+
+	for (i = 0; i < after.n; i++) {
+		const char *name = after.c[i].name;
+		const char *what = strchr(name, '.');
+		uint64_t grown = sva_delta(before, &after, name);
+
+		if (!what++)
+			continue;
+		stale_tlb |= !strcmp(what, "stale.tlb");
+		stale_cfg |= !strcmp(what, "stale.cfg");
+
+		if (!strncmp(what, "stale.", 6))
+			grown = sva_delta(&self->before.quiet_from, &after, name);
+
+		if (!strncmp(what, "stale.", 6) || !strcmp(what, "cmd.bad") ||
+		    !strcmp(what, "resume.unknown") ||
+		    !strcmp(what, "evt.lost")) {
+			EXPECT_EQ(0, grown)
+				TH_LOG("%s grew by %lu", name, grown);
+		} else if (!strcmp(what, "stall.now")) {
+			EXPECT_EQ(0, after.c[i].val)
+				TH_LOG("%lu accesses are stalled",
+				       after.c[i].val);
+		} else if (!strcmp(what, "evt.stall")) {
+			stalls += grown;
+		} else if (!strncmp(what, "evt.", 4)) {
+			what += 4;
+			if (event_is_fault(what))
+				faults += grown;
+			else
+				EXPECT_EQ(0, grown)
+					TH_LOG("%s grew by %lu", name, grown);
+		}
+	}
+	/* Without these, the above would have had nothing to look at */
+	EXPECT_TRUE(stale_tlb);
+	EXPECT_TRUE(stale_cfg);
+	/* A fault that is not stalled means nobody was asked to serve it */
+	EXPECT_EQ(faults, stalls);
+
+	for (i = 0; i < devices; i++)
+		EXPECT_EQ(0, sva_stuck_queues(device[i]));
+
+	EXPECT_FALSE(sva_log_complains(self->before.log, line, sizeof(line)))
+		TH_LOG("the kernel says: %s", line);
+	close(self->before.log);
+}
+
+/* Faults the IOMMU has reported since the case began */
+static inline uint64_t stalls_so_far(const struct machine *before)
+{
+	struct sva_counters now;
+
+	if (sva_counters(device[0], &now))
+		return UINT64_MAX;
+	return sva_delta(&before->counters, &now, "smmu.evt.stall");
+}
+
+static void __attribute__((constructor)) __constructor_order_last(void)
+{
+	if (!__constructor_order)
+		__constructor_order = _CONSTRUCTOR_ORDER_BACKWARD;
+}
+
+static inline bool case_is_wanted(const char *name)
+{
+	const char *cases = getenv("CASES");
+	char *copy, *pattern, *rest;
+	bool wanted = false;
+
+	if (!cases || !cases[0])
+		return true;
+	copy = strdup(cases);
+	for (rest = copy; (pattern = strsep(&rest, " "));)
+		wanted |= !fnmatch(pattern, name, 0);
+	free(copy);
+	return wanted;
+}
+
+static inline void keep_wanted_cases(void)
+{
+	struct __fixture_metadata *f;
+	struct __test_metadata **t;
+	const char *after = getenv("AFTER");
+	bool begun = !after || !after[0];
+
+	for (f = __fixture_list; f; f = f->next) {
+		for (t = &f->tests; *t;) {
+			const char *name = (*t)->name;
+
+			if (begun && case_is_wanted(name))
+				t = &(*t)->next;
+			else
+				*t = (*t)->next;
+			if (!begun)
+				begun = !strcmp(name, after);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct sva_counters counters;
+	struct sva_queue q;
+	int ret;
+
+	devices = sva_devices(device, SVA_MAX_DEVICES);
+	if (!devices)
+		ksft_exit_skip("no /dev/svadev-*: not the emulated machine?\n");
+	if (sva_counters(device[0], &counters))
+		ksft_exit_skip("cannot read the counters in debugfs\n");
+	if (!sva_capable(device[0]))
+		ksft_exit_skip("the kernel cannot do SVA on this machine\n");
+	ret = sva_open(device[0], &q);
+	if (ret == -EOPNOTSUPP)
+		ksft_exit_skip("the kernel refuses to bind: %s\n",
+			       strerror(-ret));
+	if (!ret)
+		sva_close(&q);
+
+	keep_wanted_cases();
+	return test_harness_run(argc, argv);
+}
+
+#endif /* SVA_CASE_H */

@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a process may do with a device: queues, operations, arguments, also bad
+ * ones, and what becomes of it when the device goes away.
+ */
+#include "sva_case.h"
+
+/* Queues */
+
+TEST_F(sva, two_devices_one_process)
+{
+	uint8_t *a = map_pages(2, PROT_READ | PROT_WRITE);
+	uint8_t *b = map_pages(2, PROT_READ | PROT_WRITE);
+	struct sva_queue other;
+	long pasid[2];
+
+	if (devices < 2)
+		SKIP(return, "needs two svadev functions");
+	ASSERT_NE(MAP_FAILED, a);
+	ASSERT_NE(MAP_FAILED, b);
+	ASSERT_EQ(0, sva_open(device[1], &other));
+
+	ASSERT_EQ(1, sva_pasids(device[0], getpid(), &pasid[0], 1));
+	ASSERT_EQ(1, sva_pasids(device[1], getpid(), &pasid[1], 1));
+	EXPECT_LT(0, pasid[0]);
+	EXPECT_EQ(pasid[0], pasid[1]);
+
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, a, 7, 2 * PAGE));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_copy(&other, b, a, 2 * PAGE));
+	EXPECT_TRUE(bytes_are(b, 2 * PAGE, 7));
+
+	/* One that is gone is gone for both */
+	munmap(a, 2 * PAGE);
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_read(&self->q, a, 1));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_read(&other, a, 1));
+
+	/* Closing one does not take the other's */
+	sva_close(&other);
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, b, 2 * PAGE));
+	EXPECT_EQ(7 * 2 * PAGE, self->q.result);
+	munmap(b, 2 * PAGE);
+}
+
+TEST_F(sva, one_process_many_queues)
+{
+	enum { N = 4 };
+	uint8_t *p = map_pages(1, PROT_READ | PROT_WRITE);
+	struct sva_queue q[N];
+	long pasid[N + 1];
+	int i, j;
+
+	ASSERT_NE(MAP_FAILED, p);
+	memset(p, 1, PAGE);
+	if (sva_sysfs(device[0], "available_instances") < N)
+		SKIP(return, "needs %d queues", N + 1);
+
+	for (i = 0; i < N; i++)
+		ASSERT_EQ(0, sva_open(device[0], &q[i]));
+	ASSERT_EQ(N + 1, sva_pasids(device[0], getpid(), pasid, N + 1));
+	EXPECT_LT(0, pasid[0]);
+	for (i = 1; i <= N; i++)
+		EXPECT_EQ(pasid[0], pasid[i]);
+
+	/* The first goes first; each of the others works until it goes */
+	sva_close(&self->q);
+	for (i = 0; i < N; i++) {
+		for (j = i; j < N; j++) {
+			ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&q[j], p, PAGE));
+			ASSERT_EQ(PAGE, q[j].result);
+		}
+		sva_close(&q[i]);
+	}
+
+	/* From nothing again */
+	ASSERT_EQ(0, sva_open(device[0], &q[0]));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_read(&q[0], p, PAGE));
+	sva_close(&q[0]);
+	munmap(p, PAGE);
+}
+
+TEST_F(sva, all_queues)
+{
+	long n = sva_sysfs(device[0], "available_instances"), i;
+	struct sva_queue *q, one_more;
+
+	ASSERT_LT(0, n);
+	q = calloc(n, sizeof(*q));
+	ASSERT_NE(NULL, q);
+	for (i = 0; i < n; i++)
+		ASSERT_EQ(0, sva_open(device[0], &q[i]));
+	EXPECT_EQ(0, sva_sysfs(device[0], "available_instances"));
+	EXPECT_EQ(-EBUSY, sva_open(device[0], &one_more));
+	/* Which did not cost us what we have */
+	for (i = 0; i < n; i++)
+		EXPECT_EQ(SVADEV_STATUS_OK, sva_read(&q[i], &n, sizeof(n)));
+	for (i = 0; i < n; i++)
+		sva_close(&q[i]);
+	EXPECT_EQ(n, sva_sysfs(device[0], "available_instances"));
+	free(q);
+}
+
+TEST_F_TIMEOUT(sva, many_rounds, 120)
+{
+	uint8_t *p = map_pages(2, PROT_READ | PROT_WRITE);
+	int i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	sva_close(&self->q);
+	for (i = 0; i < 300; i++) {
+		struct sva_queue q;
+
+		ASSERT_EQ(0, madvise(p, 2 * PAGE, MADV_DONTNEED));
+		ASSERT_EQ(0, sva_open(device[i % devices], &q));
+		ASSERT_EQ(SVADEV_STATUS_OK,
+			  sva_fill(&q, p, i & 0xff, 2 * PAGE));
+		ASSERT_TRUE(bytes_are(p, 2 * PAGE, i & 0xff));
+		sva_close(&q);
+	}
+	munmap(p, 2 * PAGE);
+}
+
+/* The device goes away */
+
+static bool driver_file_write(const char *file, const char *what)
+{
+	char path[64];
+	bool ok;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/svadev/%s", file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ok = write(fd, what, strlen(what)) == (ssize_t)strlen(what);
+	close(fd);
+	return ok;
+}
+
+static void *sleep_in_poll(void *arg)
+{
+	struct pollfd *p = arg;
+
+	poll(p, 1, SVA_TIMEOUT_MS);
+	return NULL;
+}
+
+TEST_F_TIMEOUT(sva, driver_unbound_while_in_use, 120)
+{
+	uint64_t *word = (void *)map_pages(1, PROT_READ | PROT_WRITE);
+	char name[SVA_PCI_NAME_LEN], node[32];
+	struct pollfd p = { .events = POLLIN };
+	pthread_t poller;
+	struct sva_queue q;
+	uint64_t seen;
+	int sink[2];
+
+	if (devices < 2)
+		SKIP(return, "needs two svadev functions");
+	ASSERT_NE(MAP_FAILED, word);
+	ASSERT_EQ(0, pipe(sink));
+	ASSERT_EQ(0, sva_pci_name(device[1], name));
+	snprintf(node, sizeof(node), "/dev/svadev-%d", device[1]);
+
+	ASSERT_EQ(0, sva_open(device[1], &q));
+	ASSERT_TRUE(sva_submit(&q, &(struct sva_op){
+		.op = SVADEV_OP_FETCH_ADD, .dst = word, .value = 1, .len = 8,
+		.hammer_ns = HAMMER_NS }));
+	p.fd = q.fd;
+	ASSERT_EQ(0, pthread_create(&poller, NULL, sleep_in_poll, &p));
+	usleep(HAMMER_US);
+
+	seen = sva_now_ms();
+	ASSERT_TRUE(driver_file_write("unbind", name));
+	ASSERT_EQ(0, pthread_join(poller, NULL));
+	EXPECT_EQ(POLLERR | POLLHUP, p.revents);
+	EXPECT_GT(SVA_TIMEOUT_MS / 2, sva_now_ms() - seen);
+
+	/* It writes no more, and we have no registers to tell it to */
+	seen = sva_load(word);
+	EXPECT_LT(0, seen);
+	usleep(HAMMER_US);
+	EXPECT_EQ(seen, sva_load(word));
+	EXPECT_EQ(-1, write(sink[1], q.page, 8));
+	EXPECT_EQ(EFAULT, errno);
+
+	/* All that is left to do with the file is to close it */
+	EXPECT_EQ(-1, ioctl(q.fd, UACCE_CMD_START_Q));
+	EXPECT_EQ(ENXIO, errno);
+	EXPECT_EQ(-1, ioctl(q.fd, UACCE_CMD_PUT_Q));
+	EXPECT_EQ(ENXIO, errno);
+	ASSERT_EQ(0, munmap(q.page, PAGE));
+	q.page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, q.fd, 0);
+	EXPECT_EQ(MAP_FAILED, q.page);
+	EXPECT_EQ(ENXIO, errno);
+	EXPECT_EQ(1, poll(&p, 1, 0));
+	EXPECT_EQ(-1, access(node, F_OK));
+
+	/* The other device has nothing to do with it */
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, word, 0, PAGE));
+
+	/* The old file does not stand in the way of a new beginning */
+	ASSERT_TRUE(driver_file_write("bind", name));
+	ASSERT_EQ(devices, sva_devices(device, SVA_MAX_DEVICES));
+	EXPECT_EQ(0, close(q.fd));
+	ASSERT_EQ(0, sva_open(device[1], &q));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(&q, word, 1, 8));
+	EXPECT_EQ(1, sva_load(word));
+	sva_close(&q);
+	close(sink[0]);
+	close(sink[1]);
+	munmap(word, PAGE);
+}
+
+/* The operations */
+
+TEST_F_TIMEOUT(sva, any_length_and_alignment, 120)
+{
+	const size_t offsets[] = { 0, 1, 3, 7, PAGE - 3, PAGE - 1 };
+	const size_t lengths[] = { 1, 2, 3, 5, 8, 17, PAGE - 1, PAGE, PAGE + 1,
+				   2 * PAGE + 5 };
+	size_t size = 5 * PAGE, o, l;
+	uint8_t *src = map_pages(5, PROT_READ | PROT_WRITE);
+	uint8_t *dst = map_pages(5, PROT_READ | PROT_WRITE);
+
+	ASSERT_NE(MAP_FAILED, src);
+	ASSERT_NE(MAP_FAILED, dst);
+
+	for (o = 0; o < ARRAY_SIZE(offsets); o++) {
+		for (l = 0; l < ARRAY_SIZE(lengths); l++) {
+			uint8_t *s = src + offsets[o] + 8;
+			uint8_t *d = dst + PAGE - offsets[o];
+			size_t len = lengths[l];
+
+			pattern_set(s, len, 5);
+			memset(dst, 0xcc, size);
+			ASSERT_EQ(SVADEV_STATUS_OK,
+				  sva_copy(&self->q, d, s, len));
+			ASSERT_TRUE(pattern_is(d, len, 5));
+			ASSERT_TRUE(bytes_are(dst, d - dst, 0xcc));
+			ASSERT_TRUE(bytes_are(d + len, dst + size - d - len,
+					      0xcc));
+
+			ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, d, len));
+			ASSERT_EQ(pattern_sum(len, 5), self->q.result);
+
+			ASSERT_EQ(SVADEV_STATUS_OK,
+				  sva_compare(&self->q, d, s, len));
+			ASSERT_EQ(len, self->q.result);
+			d[len - 1] ^= 1;
+			ASSERT_EQ(SVADEV_STATUS_OK,
+				  sva_compare(&self->q, d, s, len));
+			ASSERT_EQ(len - 1, self->q.result);
+
+			ASSERT_EQ(SVADEV_STATUS_OK,
+				  sva_fill(&self->q, d, 0xaa, len));
+			ASSERT_TRUE(bytes_are(d, len, 0xaa));
+			ASSERT_TRUE(bytes_are(dst, d - dst, 0xcc));
+			ASSERT_TRUE(bytes_are(d + len, dst + size - d - len,
+					      0xcc));
+		}
+	}
+
+	/* WRITE takes a value of up to 8 bytes, also across a page boundary */
+	for (o = PAGE - 8; o <= PAGE; o++) {
+		for (l = 1; l <= 8; l++) {
+			uint64_t val = 0x8877665544332211, back = 0;
+
+			memset(dst, 0xcc, 2 * PAGE);
+			ASSERT_EQ(SVADEV_STATUS_OK,
+				  sva_write(&self->q, dst + o, val, l));
+			memcpy(&back, dst + o, l);
+			ASSERT_EQ(l == 8 ? val : val & ((1ull << l * 8) - 1),
+				  back);
+			ASSERT_EQ(0xcc, dst[o - 1]);
+			ASSERT_EQ(0xcc, dst[o + l]);
+		}
+	}
+	munmap(src, size);
+	munmap(dst, size);
+}
+
+TEST_F(sva, compare_and_swap)
+{
+	uint64_t w64 = 0x1111111122222222;
+	uint32_t w32[2] = { 5, 6 };
+
+	ASSERT_EQ(SVADEV_STATUS_OK,
+		  sva_cas(&self->q, &w64, 0x1111111122222222, 7, 8));
+	EXPECT_EQ(7, w64);
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_cas(&self->q, &w64, 8, 9, 8));
+	EXPECT_EQ(7, w64);
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_cas(&self->q, w32, 5, 50, 4));
+	EXPECT_EQ(50, w32[0]);
+	EXPECT_EQ(6, w32[1]);
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fetch_add(&self->q, w32, -1u, 4));
+	EXPECT_EQ(50, self->q.result);
+	EXPECT_EQ(49, w32[0]);
+	EXPECT_EQ(6, w32[1]);
+}
+
+/* What a CPU adds to a word, until it is told to stop */
+struct adder {
+	uint64_t *word;
+	uint64_t adds;
+	bool stop;
+};
+
+static void *add_from_cpu(void *arg)
+{
+	struct adder *a = arg;
+
+	while (!__atomic_load_n(&a->stop, __ATOMIC_RELAXED)) {
+		__atomic_fetch_add(a->word, 1, __ATOMIC_RELAXED);
+		__atomic_store_n(&a->adds, a->adds + 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(sva, atomics_race_the_cpu, 120)
+{
+	static uint64_t word;
+	struct sva_op hammer = {
+		.op = SVADEV_OP_FETCH_ADD, .dst = &word, .value = 1, .len = 8,
+		.hammer_ns = 100,
+	};
+	uint64_t end = sva_now_ms() + SVA_TIMEOUT_MS;
+	struct adder a = { .word = &word };
+	pthread_t cpu;
+
+	word = 0;
+	ASSERT_TRUE(sva_submit(&self->q, &hammer));
+	ASSERT_EQ(0, pthread_create(&cpu, NULL, add_from_cpu, &a));
+	/* Each may get going late */
+	while ((sva_reg_read(&self->q, SVADEV_ROUNDS) < 10000 ||
+		sva_load(&a.adds) < 10000) && sva_now_ms() < end)
+		usleep(1000);
+	__atomic_store_n(&a.stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(cpu, NULL));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_end_hammer(&self->q));
+	EXPECT_LE(10000, self->q.rounds);
+	EXPECT_LE(10000, a.adds);
+	EXPECT_EQ(a.adds + self->q.rounds, word);
+}
+
+TEST_F(sva, completion_wakes_poll)
+{
+	struct pollfd p = { .fd = self->q.fd, .events = POLLIN };
+	/* Enough page faults to be asleep by the time the last is served */
+	size_t len = 32 * PAGE;
+	uint8_t *mem = map_pages(32, PROT_READ | PROT_WRITE);
+	uint64_t start;
+
+	ASSERT_NE(MAP_FAILED, mem);
+	/* Nothing was ever asked of the queue */
+	EXPECT_EQ(0, poll(&p, 1, 0));
+
+	ASSERT_TRUE(sva_submit(&self->q, &(struct sva_op){
+		.op = SVADEV_OP_FILL, .dst = mem, .value = 1, .len = len }));
+	start = sva_now_ms();
+	ASSERT_EQ(1, poll(&p, 1, SVA_TIMEOUT_MS));
+	EXPECT_EQ(POLLIN, p.revents);
+	/* poll() looks once more when its time is over: not what we want */
+	EXPECT_GT(SVA_TIMEOUT_MS / 2, sva_now_ms() - start);
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_wait(&self->q));
+	EXPECT_TRUE(bytes_are(mem, len, 1));
+	munmap(mem, len);
+}
+
+TEST_F(sva, bad_operations)
+{
+	uint64_t word[2] = { 1, 2 };
+	struct sva_op op = { .op = 1000, .src = word, .dst = word, .len = 8 };
+	void *odd = (char *)word + 1;
+
+	EXPECT_EQ(SVADEV_STATUS_INVALID, sva_run(&self->q, &op));
+	EXPECT_EQ(SVADEV_STATUS_INVALID, sva_write(&self->q, word, 3, 9));
+	EXPECT_EQ(SVADEV_STATUS_INVALID, sva_fetch_add(&self->q, word, 3, 3));
+	EXPECT_EQ(SVADEV_STATUS_INVALID, sva_fetch_add(&self->q, odd, 3, 8));
+	EXPECT_EQ(SVADEV_STATUS_INVALID, sva_cas(&self->q, odd, 1, 3, 4));
+	EXPECT_EQ(1, word[0]);
+	EXPECT_EQ(2, word[1]);
+
+	op = (struct sva_op){ .op = SVADEV_OP_NOP };
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_run(&self->q, &op));
+	EXPECT_NE(SVADEV_STATUS_OK, sva_read(&self->q, (void *)-8, 16));
+}
+
+TEST_F(sva, bad_arguments)
+{
+	size_t map = PAGE;
+	int prot = PROT_READ | PROT_WRITE;
+	struct sva_queue q;
+	uint64_t word = 1;
+	void *p;
+
+	ASSERT_EQ(0, sva_open_stopped(device[0], &q));
+
+	/* A queue that is not started does nothing */
+	EXPECT_EQ(SVADEV_STATUS_DISABLED, sva_write(&q, &word, 2, 8));
+	EXPECT_EQ(1, word);
+
+	EXPECT_EQ(-1, ioctl(q.fd, _IO('W', 77)));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, ioctl(q.fd, 0xdeadbeef, -1));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, ioctl(q.fd, UACCE_CMD_PUT_Q));
+	EXPECT_EQ(0, ioctl(q.fd, UACCE_CMD_START_Q));
+	EXPECT_EQ(-1, ioctl(q.fd, UACCE_CMD_START_Q));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(&q, &word, 2, 8));
+	EXPECT_EQ(2, word);
+	EXPECT_EQ(0, ioctl(q.fd, UACCE_CMD_PUT_Q));
+	EXPECT_EQ(SVADEV_STATUS_DISABLED, sva_write(&q, &word, 3, 8));
+	EXPECT_EQ(2, word);
+	EXPECT_EQ(0, ioctl(q.fd, UACCE_CMD_START_Q));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(&q, &word, 4, 8));
+
+	/* It is mapped once */
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, map, prot, MAP_SHARED, q.fd, 0));
+	EXPECT_EQ(EEXIST, errno);
+	p = mremap(q.page, map, map * 2, MREMAP_MAYMOVE);
+	EXPECT_EQ(MAP_FAILED, p);
+	ASSERT_EQ(0, munmap(q.page, map));
+
+	/* and only whole, shared, and at its place */
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, 2 * map, prot, MAP_SHARED, q.fd, 0));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, map, prot, MAP_PRIVATE, q.fd, 0));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, map, prot, MAP_SHARED, q.fd,
+				   UACCE_QFRT_DUS * PAGE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, map, prot, MAP_SHARED, q.fd,
+				   2 * PAGE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, map, prot, MAP_SHARED, q.fd,
+				   1ull << 40));
+	EXPECT_EQ(EINVAL, errno);
+
+	q.page = mmap(NULL, map, prot, MAP_SHARED, q.fd, 0);
+	ASSERT_NE(MAP_FAILED, q.page);
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(&q, &word, 5, 8));
+	EXPECT_EQ(5, word);
+	sva_close(&q);
+}
