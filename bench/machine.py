@@ -15,7 +15,7 @@ BUILD = pathlib.Path(os.environ["BUILD"])
 VARIANT = os.environ.get("VARIANT", "")
 SUFFIX = f"-{VARIANT}" if VARIANT else ""
 COMMON = "-nodefaults -display none -no-reboot -monitor none"
-APPEND = "panic=-1 loglevel=7 printk.time=1"
+APPEND = "panic=-1 loglevel=7 printk.time=1 printk.devkmsg=on"
 
 
 @dataclasses.dataclass
@@ -47,29 +47,28 @@ class Machine:
         self.arch = arch
         self.section = config[arch]
 
-    def command(self, append, initrd):
+    def command(self, append):
         section = self.section
         args = [BUILD / "qemu-build" / section["qemu"],
                 *shlex.split(COMMON), *shlex.split(section["args"]),
                 "-kernel",
                 BUILD / f"kernel-{self.arch}{SUFFIX}" / section["kernel"],
                 "-append", " ".join([f"console={section['console']}", APPEND,
-                                     section["append"], *append])]
-        if initrd:
-            args += ["-initrd", BUILD / f"guest-{self.arch}/initramfs.gz"]
+                                     section["append"], *append]),
+                "-initrd", BUILD / f"guest-{self.arch}/initramfs.gz"]
         return [str(x) for x in args]
 
     def shell(self):
         """A guest on the terminal; QEMU's exit status."""
-        command = self.command(["kunit.enable=0"], True)
+        command = self.command(["kunit.enable=0"])
         return subprocess.call(command + ["-serial", "mon:stdio"])
 
-    def boot(self, where, append, initrd, seconds, live=None):
+    def boot(self, where, append, seconds, live=None):
         """Run until the guest powers off; its logs go to the directory."""
         where.mkdir(parents=True, exist_ok=True)
         console = where / "console.log"
         console.write_bytes(b"")
-        command = self.command(append, initrd) + [
+        command = self.command(append) + [
             "-serial", f"file:{console}",
             "-chardev", "stdio,id=tap,signal=off", "-serial", "chardev:tap"]
         (where / "command").write_text(shlex.join(command) + "\n")

@@ -12,9 +12,10 @@ export TOP BUILD LC_ALL=C
 #   debug   the same with configs/debug
 #   stock   the base with the driver and the tests of the series, no more
 #   mutant  the series with something broken on purpose
+#   series  one commit of the series after the other
 VARIANT=${VARIANT:-}
 case $VARIANT in
-stock | mutant) LINUX=$BUILD/linux-$VARIANT ;;
+stock | mutant | series) LINUX=$BUILD/linux-$VARIANT ;;
 debug | '') LINUX=$BUILD/linux ;;
 *) die "unknown variant '$VARIANT' of the kernel" ;;
 esac

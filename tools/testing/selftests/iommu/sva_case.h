@@ -11,7 +11,7 @@
  * must not have complained.
  *
  * The environment narrows what a program runs:
- *   CASES     patterns of names, as of a shell, separated by spaces
+ *   CASES     patterns of names, as of a shell, separated by commas
  *   AFTER     the name of a case: only those that come after it
  *   COUNTS    "no": the kernel does not tell what it holds
  */
@@ -341,7 +341,7 @@ static inline bool case_is_wanted(const char *name)
 	if (!cases || !cases[0])
 		return true;
 	copy = strdup(cases);
-	for (rest = copy; (pattern = strsep(&rest, " "));)
+	for (rest = copy; (pattern = strsep(&rest, ","));)
 		wanted |= !fnmatch(pattern, name, 0);
 	free(copy);
 	return wanted;
