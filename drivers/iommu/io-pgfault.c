@@ -284,8 +284,10 @@ static int iopf_report_last(struct device *dev, struct iommu_fault_event *evt,
  * Requests that are not the last one get no response in either case.
  *
  * Context: process context, may sleep. No lock may be held that page_response()
- * or detach_dev_pasid() of the driver takes.
- * Return: 0, or
+ * of the driver takes. The mutex of the device's group may be held, since
+ * detach_dev_pasid() may report what the hardware queue still has.
+ * Return:
+ * * 0, or
  * * %-EOPNOTSUPP - the fault is not a page request
  * * %-EINVAL - nothing is attached to the PASID, the request has none, or the
  *   device has no IOMMU
@@ -477,7 +479,8 @@ void iopf_discard_partial(struct device *dev, ioasid_t pasid)
  * @dev: the device, whose IOMMU driver has page_response()
  *
  * Context: process context, may sleep.
- * Return: 0, or
+ * Return:
+ * * 0, or
  * * %-ENODEV - the device has no IOMMU
  * * %-EOPNOTSUPP - its IOMMU driver cannot respond
  * * %-EBUSY - the device is on a queue already

@@ -310,8 +310,10 @@ void iommu_pasid_detach_all(struct iommu_group *group, struct device *dev)
  *
  * Requests without a PASID and requests with other PASIDs are not affected.
  *
- * Context: process context, may sleep. The caller's driver is bound to @dev.
- * Return: 0, or with nothing changed
+ * Context: process context, may sleep. The caller's driver is bound to @dev. No
+ * mmap_lock may be held, nor a lock that the page fault handler of @domain takes.
+ * Return:
+ * * 0, or with nothing changed
  * * %-ENODEV - the device has no IOMMU
  * * %-EOPNOTSUPP - no PASIDs, not for such a domain, or a group of several
  *   devices; a debug message tells which
@@ -356,7 +358,7 @@ EXPORT_SYMBOL_GPL(iommu_attach_device_pasid);
  * behind when it is unbound, and when the device is removed.
  *
  * Context: process context, may sleep. The caller's driver is bound to @dev. No
- * lock may be held that the page fault handler of @domain takes.
+ * mmap_lock may be held, nor a lock that the page fault handler of @domain takes.
  */
 void iommu_detach_device_pasid(struct iommu_domain *domain, struct device *dev,
 			       ioasid_t pasid)
@@ -386,7 +388,8 @@ EXPORT_SYMBOL_GPL(iommu_detach_device_pasid);
  *
  * Nothing keeps the result attached; that is up to the caller, who attached it.
  *
- * Context: process context, may sleep. The caller's driver is bound to @dev.
+ * Context: process context, may sleep. The caller's driver is bound to @dev. No
+ * mmap_lock may be held.
  * Return: the domain, NULL if there is none, ERR_PTR(%-EBUSY) if it is of
  * another type.
  */

@@ -444,16 +444,18 @@ static void sva_unbind_legacy(struct iommu_sva *handle)
  * an IOMMU is not told when the kernel frees a table of that half.
  *
  * Context: process context, may sleep. mmap_lock of @mm not held.
- * Return: the handle, or with nothing changed, except that @mm may have got its
- * PASID, ERR_PTR() of
+ * Return:
+ * * the handle, or with nothing changed, except that @mm may have got its PASID,
+ *   ERR_PTR() of
  * * %-ENODEV - the device has no IOMMU, or one that knows nothing of SVA
  * * %-EOPNOTSUPP - x86, no PASIDs, or a group of several devices
  * * %-EINVAL - @drvdata is given where there is no use for it
  * * %-ESRCH - the process has exited
  * * %-EBUSY - the PASID of @mm is used for something else on this device, or
  *   the group has a DMA owner
- * * %-ENOSPC - no PASID is left that the device could use
+ * * %-ENOSPC - no PASID is left that the device could use, or no memory for one
  * * %-EOVERFLOW - @mm has a PASID that the device cannot use
+ * * %-EINTR - a signal is pending, and @mm is not bound to any device
  * * %-ENOMEM - no memory
  * * an errno of the IOMMU driver
  */
@@ -567,9 +569,10 @@ EXPORT_SYMBOL_GPL(iommu_sva_get_pasid);
  * The PASID is in mm->pasid, and stays there for as long as the mm exists.
  *
  * Context: process context, may sleep.
- * Return: 0, or
+ * Return:
+ * * 0, or
  * * %-EINVAL - the range is none
- * * %-ENOSPC - none is left in the range
+ * * %-ENOSPC - none is left in the range, or no memory for one
  * * %-EOVERFLOW - the mm has a PASID, which is out of the range
  */
 int iommu_sva_alloc_pasid(struct mm_struct *mm, ioasid_t min, ioasid_t max)
