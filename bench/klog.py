@@ -10,7 +10,7 @@ BAD = re.compile(
     r"|inconsistent lock state|suspicious RCU usage|bad unlock balance"
     r"|sleeping function called|scheduling while atomic"
     r"|INFO: task .* blocked|soft lockup|hard LOCKUP|rcu.*stall"
-    r"|kmemleak: \d+ new|\bleaked\b|memory leak"
+    r"|kmemleak: \d+ new|\bleaked\b|suspected memory leak"
     r"|unexpected event|event 0x[0-9a-f]+ received|arm-smmu-v3.*timeout"
     r"|unexpected global error|GERROR|EVTQ overflow|PRIQ overflow"
     r"|DMAR: .*(fault|Fault|error|Error|timeout|VT-d detected)"
