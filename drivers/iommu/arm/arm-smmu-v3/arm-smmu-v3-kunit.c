@@ -10,6 +10,7 @@
 #include <kunit/test.h>
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
+#include <linux/iopoll.h>
 #include <linux/platform_device.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
@@ -20,6 +21,11 @@
 #define TEST_EVTQ_SHIFT		3
 #define TEST_NR			2
 #define TEST_MAX_SYNCS		8
+
+/* For what is waited for, and for what must not happen meanwhile */
+#define TEST_POLL_US		1000
+#define TEST_TIMEOUT_US		(10 * USEC_PER_SEC)
+#define TEST_WHILE_MS		20
 
 /* An instance, and a device behind it */
 struct test_smmu {
@@ -233,16 +239,6 @@ static void test_work_finish(struct test_work *w)
 	flush_work(&w->work);
 	destroy_work_on_stack(&w->work);
 }
-
-/* Wait for @cond, and then a little, in case it goes on where it must not */
-#define TEST_WAIT(cond) do {						\
-	unsigned int _tries = 500;					\
-									\
-	while (!(cond) && --_tries)					\
-		msleep(20);						\
-	KUNIT_EXPECT_TRUE(test, cond);					\
-	msleep(20);							\
-} while (0)
 
 static struct arm_smmu_domain *test_domain(struct kunit *test, u16 asid)
 {
@@ -815,11 +811,17 @@ static void test_invs_while_flushing(struct kunit *test)
 	struct test_smmu *s = &ctx->s[0];
 	struct arm_smmu_domain *d = test_domain(test, 7);
 	struct test_work w;
+	unsigned int users;
 
 	KUNIT_ASSERT_EQ(test, arm_smmu_invs_add(d, &s->master, 3, true), 0);
 	test_cmdq_stop(s);
 	test_work_start(&w, test_flush_and_del, d, s);
-	TEST_WAIT(!READ_ONCE(test_invs(d)->inv[2].users));
+	KUNIT_EXPECT_EQ(test, 0,
+			read_poll_timeout(READ_ONCE, users, !users,
+					  TEST_POLL_US, TEST_TIMEOUT_US, false,
+					  test_invs(d)->inv[2].users));
+	/* Time for what it must not do yet */
+	msleep(TEST_WHILE_MS);
 	test_expect_inv(test, d, 0, s, ARM_SMMU_INV_S1_ASID, 7, 0, 0, 0, 0);
 	test_expect_inv(test, d, 1, s, ARM_SMMU_INV_STREAM, 0x10, 3, 0, 1, 0);
 	test_expect_inv(test, d, 2, s, ARM_SMMU_INV_STREAM, 0x11, 3, 0, 1, 0);
@@ -1109,6 +1111,7 @@ static void test_attach_order(struct kunit *test)
 	struct test_smmu *s = &ctx->s[0];
 	struct arm_smmu_domain *d = test_domain(test, 7);
 	struct test_work w;
+	unsigned int pasids;
 	__le64 *cd;
 
 	test_rid_domain(test, s);
@@ -1117,7 +1120,12 @@ static void test_attach_order(struct kunit *test)
 
 	mutex_lock(&d->invs_lock);
 	test_work_start(&w, test_attach_work, d, s);
-	TEST_WAIT(READ_ONCE(s->master.nr_pasids));
+	KUNIT_EXPECT_EQ(test, 0,
+			read_poll_timeout(READ_ONCE, pasids, pasids,
+					  TEST_POLL_US, TEST_TIMEOUT_US, false,
+					  s->master.nr_pasids));
+	/* Time for what it must not do yet */
+	msleep(TEST_WHILE_MS);
 	KUNIT_EXPECT_EQ(test, le64_to_cpu(READ_ONCE(cd[0])), 0);
 	test_expect_idle(test, s);
 	mutex_unlock(&d->invs_lock);
