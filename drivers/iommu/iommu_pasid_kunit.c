@@ -481,13 +481,16 @@ struct mock_task {
 	u32			pasid;
 	struct iommu_sva	*handle;
 	struct mock		*mock;
+	struct mm_struct	*mm;
 };
 
 static void mock_task_do(struct work_struct *work)
 {
 	struct mock_task *task = container_of(work, struct mock_task, work);
 
-	if (task->handle)
+	if (task->mm)
+		task->handle = iommu_sva_bind(&task->mdev->dev, task->mm);
+	else if (task->handle)
 		iommu_sva_unbind_device(task->handle);
 	else if (task->domain)
 		iommu_detach_device_pasid(task->domain, &task->mdev->dev,
@@ -1689,11 +1692,12 @@ static void sva_exit_test(struct kunit *test)
 	mock_dev_destroy(test, a);
 }
 
-/* Unbinding while a request is being served */
+/* Unbinding while a request is being served, and binding meanwhile */
 static void sva_unbind_waits_test(struct kunit *test)
 {
 	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
 	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mock_task bind = { .mdev = mdev, .mm = mm };
 	struct mock_task task = { .mdev = mdev };
 	struct mock *mock = test->priv;
 	unsigned long addr;
@@ -1722,12 +1726,21 @@ static void sva_unbind_waits_test(struct kunit *test)
 	/* Who serves it needs the domain until then */
 	mmu_notifier_synchronize();
 	KUNIT_EXPECT_EQ(test, domains, atomic_read(&mock->domains));
+
+	/* What is going away is not for who binds now */
+	mock_task_start(&bind);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&bind));
 	mmap_write_unlock(mm);
 
 	/* What was served is of no use any more */
 	KUNIT_EXPECT_TRUE(test, mock_task_finish(&task));
 	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
 	KUNIT_EXPECT_EQ(test, (int)IOMMU_PAGE_RESP_INVALID, mdev->codes[0]);
+
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&bind));
+	KUNIT_ASSERT_NOT_NULL(test, mdev->table[pasid]);
+	iommu_sva_unbind_device(bind.handle);
+	KUNIT_EXPECT_NULL(test, mdev->table[pasid]);
 
 	mmput(mm);
 	mock_dev_destroy(test, mdev);
