@@ -2,7 +2,7 @@
 # Each target does its own set-up; scripts/do holds the steps behind each.
 # ARCH=arm64 or ARCH=x86_64 narrows a target to one machine.
 
-TARGETS := demo check shell tree refresh series lint clean distclean help
+TARGETS := demo check mutants shell tree refresh series lint clean distclean help
 .PHONY: $(TARGETS)
 .DEFAULT_GOAL := help
 

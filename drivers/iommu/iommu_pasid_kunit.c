@@ -66,6 +66,8 @@ struct mock {
  * @released: the IOMMU driver has released it
  * @misused: the core has broken its promises to the driver
  * @on_detach: called by detach_dev_pasid(), as if by the event queue
+ * @on_attach: called by attach_dev_pasid(), as if on another CPU
+ * @addr: an address for @on_attach
  */
 struct mock_dev {
 	struct device		dev;
@@ -78,6 +80,9 @@ struct mock_dev {
 	bool			released;
 	bool			misused;
 	void			(*on_detach)(struct mock_dev *mdev, u32 pasid);
+	void			(*on_attach)(struct mock_dev *mdev,
+					     struct iommu_domain *domain);
+	unsigned long		addr;
 };
 
 /**
@@ -141,6 +146,8 @@ static int mock_attach_dev_pasid(struct iommu_domain *domain,
 	mdev->mock->fail_attach = 0;
 	if (!ret)
 		mdev->table[pasid] = domain;
+	if (!ret && mdev->on_attach)
+		mdev->on_attach(mdev, domain);
 	return ret;
 }
 
@@ -474,13 +481,16 @@ struct mock_task {
 	u32			pasid;
 	struct iommu_sva	*handle;
 	struct mock		*mock;
+	struct mm_struct	*mm;
 };
 
 static void mock_task_do(struct work_struct *work)
 {
 	struct mock_task *task = container_of(work, struct mock_task, work);
 
-	if (task->handle)
+	if (task->mm)
+		task->handle = iommu_sva_bind(&task->mdev->dev, task->mm);
+	else if (task->handle)
 		iommu_sva_unbind_device(task->handle);
 	else if (task->domain)
 		iommu_detach_device_pasid(task->domain, &task->mdev->dev,
@@ -866,6 +876,35 @@ static void bind_many_test(struct kunit *test)
 	mmput(mm);
 	mock_dev_destroy(test, b);
 	mock_dev_destroy(test, a);
+}
+
+static void unmap_on_attach(struct mock_dev *mdev, struct iommu_domain *domain)
+{
+	struct mock_domain *mdom = to_mock_domain(domain);
+	int invalidations = atomic_read(&mdom->invalidations);
+
+	if (mock_munmap(domain->mm, mdev->addr, PAGE_SIZE) ||
+	    atomic_read(&mdom->invalidations) == invalidations)
+		mdev->misused = true;
+}
+
+/* Memory goes at the moment when the device can reach it. */
+static void bind_unmap_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct iommu_sva *handle;
+
+	mdev->addr = mock_mmap(mm, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(mdev->addr));
+	mdev->on_attach = unmap_on_attach;
+	handle = iommu_sva_bind(&mdev->dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(handle));
+	KUNIT_EXPECT_FALSE(test, mdev->misused);
+
+	iommu_sva_unbind_device(handle);
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
 }
 
 static void bind_pasid_range_test(struct kunit *test)
@@ -1653,18 +1692,21 @@ static void sva_exit_test(struct kunit *test)
 	mock_dev_destroy(test, a);
 }
 
-/* Unbinding while a request is being served */
+/* Unbinding while a request is being served, and binding meanwhile */
 static void sva_unbind_waits_test(struct kunit *test)
 {
 	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
 	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mock_task bind = { .mdev = mdev, .mm = mm };
 	struct mock_task task = { .mdev = mdev };
+	struct mock *mock = test->priv;
 	unsigned long addr;
+	int i, domains;
 	u32 pasid;
-	int i;
 
 	task.handle = iommu_sva_bind(&mdev->dev, mm);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task.handle));
+	domains = atomic_read(&mock->domains);
 	pasid = iommu_sva_get_pasid(task.handle);
 	addr = mock_mmap(mm, PAGE_SIZE, PROT_READ | PROT_WRITE);
 
@@ -1680,12 +1722,25 @@ static void sva_unbind_waits_test(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, mock_task_waits(&task));
 	KUNIT_EXPECT_TRUE(test, mock_detach_begun(mdev));
 	KUNIT_EXPECT_EQ(test, 0, atomic_read(&mdev->responses[0]));
+
+	/* Who serves it needs the domain until then */
+	mmu_notifier_synchronize();
+	KUNIT_EXPECT_EQ(test, domains, atomic_read(&mock->domains));
+
+	/* What is going away is not for who binds now */
+	mock_task_start(&bind);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&bind));
 	mmap_write_unlock(mm);
 
 	/* What was served is of no use any more */
 	KUNIT_EXPECT_TRUE(test, mock_task_finish(&task));
 	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
 	KUNIT_EXPECT_EQ(test, (int)IOMMU_PAGE_RESP_INVALID, mdev->codes[0]);
+
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&bind));
+	KUNIT_ASSERT_NOT_NULL(test, mdev->table[pasid]);
+	iommu_sva_unbind_device(bind.handle);
+	KUNIT_EXPECT_NULL(test, mdev->table[pasid]);
 
 	mmput(mm);
 	mock_dev_destroy(test, mdev);
@@ -1828,6 +1883,7 @@ static struct kunit_case iommu_pasid_test_cases[] = {
 	KUNIT_CASE(rid_domain_test),
 	KUNIT_CASE(bind_test),
 	KUNIT_CASE(bind_many_test),
+	KUNIT_CASE(bind_unmap_test),
 	KUNIT_CASE(bind_pasid_range_test),
 	KUNIT_CASE(bind_refusal_test),
 	KUNIT_CASE(bind_fails_test),

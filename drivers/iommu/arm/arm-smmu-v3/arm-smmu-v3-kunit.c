@@ -8,9 +8,12 @@
  */
 
 #include <kunit/test.h>
+#include <linux/delay.h>
 #include <linux/dma-mapping.h>
+#include <linux/iopoll.h>
 #include <linux/platform_device.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "arm-smmu-v3.h"
 
@@ -19,10 +22,16 @@
 #define TEST_NR			2
 #define TEST_MAX_SYNCS		8
 
+/* For what is waited for, and for what must not happen meanwhile */
+#define TEST_POLL_US		1000
+#define TEST_TIMEOUT_US		(10 * USEC_PER_SEC)
+#define TEST_WHILE_MS		20
+
 /* An instance, and a device behind it */
 struct test_smmu {
 	struct arm_smmu_device	*smmu;
 	u32			cmdq_index;
+	u32			cmdq_full;
 	u32			evtq_prod;
 	u32			evtq_cons;
 	u32			seen;		/* Index of the next command */
@@ -190,6 +199,45 @@ static void test_expect_tlbi_asid(struct kunit *test, struct test_smmu *s,
 static void test_expect_idle(struct kunit *test, struct test_smmu *s)
 {
 	KUNIT_EXPECT_NULL(test, test_next_cmd(s));
+}
+
+/* Let whoever issues commands wait for room in the queue */
+static void test_cmdq_stop(struct test_smmu *s)
+{
+	struct arm_smmu_queue *q = &s->smmu->cmdq.q;
+
+	s->cmdq_full = s->cmdq_index ^ BIT(TEST_CMDQ_SHIFT);
+	q->llq.cons = s->cmdq_full;
+	q->cons_reg = (u32 __iomem __force *)&s->cmdq_full;
+}
+
+static void test_cmdq_go(struct test_smmu *s)
+{
+	WRITE_ONCE(s->smmu->cmdq.q.cons_reg,
+		   (u32 __iomem __force *)&s->cmdq_index);
+}
+
+/* An operation that waits for something, while the test looks on */
+struct test_work {
+	struct work_struct	work;
+	struct arm_smmu_domain	*d;
+	struct test_smmu	*s;
+	int			ret;
+};
+
+static void test_work_start(struct test_work *w, work_func_t func,
+			    struct arm_smmu_domain *d, struct test_smmu *s)
+{
+	w->d = d;
+	w->s = s;
+	INIT_WORK_ONSTACK(&w->work, func);
+	queue_work(system_unbound_wq, &w->work);
+}
+
+static void test_work_finish(struct test_work *w)
+{
+	flush_work(&w->work);
+	destroy_work_on_stack(&w->work);
 }
 
 static struct arm_smmu_domain *test_domain(struct kunit *test, u16 asid)
@@ -749,6 +797,88 @@ static void test_invs_two(struct kunit *test)
 	test_free_invs(d);
 }
 
+static void test_flush_and_del(struct work_struct *work)
+{
+	struct test_work *w = container_of(work, struct test_work, work);
+
+	arm_smmu_invs_flush_and_del(w->d, &w->s->master, 3);
+}
+
+/* An exit must find all that a detach has not invalidated yet */
+static void test_invs_while_flushing(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *d = test_domain(test, 7);
+	struct test_work w;
+	unsigned int users;
+
+	KUNIT_ASSERT_EQ(test, arm_smmu_invs_add(d, &s->master, 3, true), 0);
+	test_cmdq_stop(s);
+	test_work_start(&w, test_flush_and_del, d, s);
+	KUNIT_EXPECT_EQ(test, 0,
+			read_poll_timeout(READ_ONCE, users, !users,
+					  TEST_POLL_US, TEST_TIMEOUT_US, false,
+					  test_invs(d)->inv[2].users));
+	/* Time for what it must not do yet */
+	msleep(TEST_WHILE_MS);
+	test_expect_inv(test, d, 0, s, ARM_SMMU_INV_S1_ASID, 7, 0, 0, 0, 0);
+	test_expect_inv(test, d, 1, s, ARM_SMMU_INV_STREAM, 0x10, 3, 0, 1, 0);
+	test_expect_inv(test, d, 2, s, ARM_SMMU_INV_STREAM, 0x11, 3, 0, 1, 0);
+
+	test_cmdq_go(s);
+	test_work_finish(&w);
+	test_expect_inv(test, d, 0, s, ARM_SMMU_INV_S1_ASID, 7, 0, 0, 0, 1);
+	test_expect_inv(test, d, 1, s, ARM_SMMU_INV_STREAM, 0x10, 3, 0, 1, 1);
+	test_expect_inv(test, d, 2, s, ARM_SMMU_INV_STREAM, 0x11, 3, 0, 1, 1);
+	test_expect_tlbi_asid(test, s, 7);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_idle(test, s);
+
+	test_free_invs(d);
+}
+
+/*
+ * A device is detached, and while its ASID is being flushed another one of the
+ * same instance comes and goes: the ASID is in the array until both are done.
+ */
+static void test_invs_flushed_twice(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0], *other = &ctx->s[1];
+	struct arm_smmu_domain *d = test_domain(test, 7);
+	struct arm_smmu_inv *inv;
+
+	other->master.smmu = s->smmu;
+	other->streams[0].id = 0x20;
+	other->streams[1].id = 0x20;
+	other->streams[2].id = 0x20;
+
+	/* The first half of arm_smmu_invs_flush_and_del(), as it is below */
+	KUNIT_ASSERT_EQ(test, arm_smmu_invs_add(d, &s->master, 3, false), 0);
+	inv = &test_invs(d)->inv[0];
+	inv->users--;
+	inv->flushing++;
+
+	KUNIT_ASSERT_EQ(test, arm_smmu_invs_add(d, &other->master, 4, false),
+			0);
+	KUNIT_ASSERT_EQ(test, test_invs(d)->num, 4);
+	arm_smmu_invs_flush_and_del(d, &other->master, 4);
+	test_expect_tlbi_asid(test, s, 7);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_inv(test, d, 0, s, ARM_SMMU_INV_S1_ASID, 7, 0, 0, 0, 0);
+
+	arm_smmu_inv_quiesce(d);
+	test_expect_cfgi_cd(test, s, 0x10, 3, true);
+	test_expect_cfgi_cd(test, s, 0x11, 3, true);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_tlbi_asid(test, s, 7);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_idle(test, s);
+
+	test_free_invs(d);
+}
+
 /* Ranges */
 
 /* Check that the TLBI commands cover [iova, iova + pages) and little more */
@@ -966,6 +1096,48 @@ static void test_attach(struct kunit *test)
 	test_free_invs(d);
 }
 
+static void test_attach_work(struct work_struct *work)
+{
+	struct test_work *w = container_of(work, struct test_work, work);
+
+	w->ret = arm_smmu_attach_dev_pasid(&w->d->domain, w->s->master.dev, 3,
+					   NULL);
+}
+
+/* Nothing can be cached before it is known where to invalidate it */
+static void test_attach_order(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *d = test_domain(test, 7);
+	struct test_work w;
+	unsigned int pasids;
+	__le64 *cd;
+
+	test_rid_domain(test, s);
+	KUNIT_ASSERT_EQ(test, arm_smmu_cd_prepare(&s->master, 3), 0);
+	cd = arm_smmu_cd_ptr(&s->master, 3);
+
+	mutex_lock(&d->invs_lock);
+	test_work_start(&w, test_attach_work, d, s);
+	KUNIT_EXPECT_EQ(test, 0,
+			read_poll_timeout(READ_ONCE, pasids, pasids,
+					  TEST_POLL_US, TEST_TIMEOUT_US, false,
+					  s->master.nr_pasids));
+	/* Time for what it must not do yet */
+	msleep(TEST_WHILE_MS);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(READ_ONCE(cd[0])), 0);
+	test_expect_idle(test, s);
+	mutex_unlock(&d->invs_lock);
+
+	test_work_finish(&w);
+	KUNIT_EXPECT_EQ(test, w.ret, 0);
+	KUNIT_EXPECT_TRUE(test, le64_to_cpu(cd[0]) & CTXDESC_CD_0_V);
+	KUNIT_EXPECT_EQ(test, test_invs(d)->num, 3);
+
+	test_free_invs(d);
+}
+
 static void test_quiesce(struct kunit *test)
 {
 	struct test_ctx *ctx = test->priv;
@@ -1151,6 +1323,31 @@ static void test_evtq(struct kunit *test)
 	test_expect_idle(test, s);
 }
 
+/* What was in the queue when a PASID is detached is not answered later */
+static void test_detach_evtq(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *d = test_domain(test, 7);
+
+	test_rid_domain(test, s);
+	test_bind(test, d, s, 3);
+	test_put_stall(s, 0x90, 7);
+	arm_smmu_detach_dev_pasid(&d->domain, s->master.dev, 3);
+	KUNIT_EXPECT_EQ(test, s->evtq_cons, s->evtq_prod);
+
+	/* Not before the SMMU has forgotten about the CD, or more could come */
+	test_expect_cfgi_cd(test, s, 0x10, 3, true);
+	test_expect_cfgi_cd(test, s, 0x11, 3, true);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_tlbi_asid(test, s, 7);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_abort(test, s, 0x90, 7);
+	test_expect_idle(test, s);
+
+	test_free_invs(d);
+}
+
 static void test_page_response(struct kunit *test)
 {
 	struct test_ctx *ctx = test->priv;
@@ -1194,13 +1391,17 @@ static struct kunit_case arm_smmu_v3_cases[] = {
 	KUNIT_CASE(test_cd_commands),
 	KUNIT_CASE(test_invs_one),
 	KUNIT_CASE(test_invs_two),
+	KUNIT_CASE(test_invs_while_flushing),
+	KUNIT_CASE(test_invs_flushed_twice),
 	KUNIT_CASE(test_tlbi_ranges),
 	KUNIT_CASE(test_atc_ranges),
 	KUNIT_CASE(test_attach),
+	KUNIT_CASE(test_attach_order),
 	KUNIT_CASE(test_quiesce),
 	KUNIT_CASE(test_quiesce_in_detach),
 	KUNIT_CASE(test_attach_refused),
 	KUNIT_CASE(test_evtq),
+	KUNIT_CASE(test_detach_evtq),
 	KUNIT_CASE(test_page_response),
 	{}
 };

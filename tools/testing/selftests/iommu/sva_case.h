@@ -371,7 +371,9 @@ static inline void keep_wanted_cases(void)
 int main(int argc, char **argv)
 {
 	struct sva_counters counters;
+	struct machine before;
 	struct sva_queue q;
+	char now[256];
 	int ret;
 
 	devices = sva_devices(device, SVA_MAX_DEVICES);
@@ -381,12 +383,18 @@ int main(int argc, char **argv)
 		ksft_exit_skip("cannot read the counters in debugfs\n");
 	if (!sva_capable(device[0]))
 		ksft_exit_skip("the kernel cannot do SVA on this machine\n");
+	if (!in_use_read(before.in_use, sizeof(before.in_use)))
+		ksft_exit_fail_msg("the kernel does not tell what it holds\n");
 	ret = sva_open(device[0], &q);
 	if (ret == -EOPNOTSUPP)
 		ksft_exit_skip("the kernel refuses to bind: %s\n",
 			       strerror(-ret));
 	if (!ret)
 		sva_close(&q);
+	/* or the first case would start with what this one has yet to free */
+	if (!in_use_is_back(&before, now, sizeof(now)))
+		ksft_exit_fail_msg("in use before:\n%sand after:\n%s",
+				   before.in_use, now);
 
 	keep_wanted_cases();
 	return test_harness_run(argc, argv);
