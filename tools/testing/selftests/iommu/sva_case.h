@@ -33,10 +33,20 @@
 
 #define PAGE	((size_t)getpagesize())
 
-/* The devices, and how long to let a hammer run */
+/*
+ * The devices that have PASIDs for any number of processes, and one that has
+ * so few that a case can use them up, or -1
+ */
 static int device[SVA_MAX_DEVICES];
 static int devices;
+static int narrow_device = -1;
 
+#define NARROW_PASID_BITS	4
+
+/* What a program does when one of its cases executes it, with arguments */
+static int (*executed)(char **argv);
+
+/* How long to let a hammer run */
 #define HAMMER_NS	1000
 #define HAMMER_US	20000
 
@@ -91,6 +101,19 @@ static inline bool bytes_are(const void *p, size_t len, uint8_t byte)
 		if (b[i] != byte)
 			return false;
 	return true;
+}
+
+/* Replaces a file's contents. Returns false if it cannot. */
+static inline bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return ok;
 }
 
 /* Processes */
@@ -368,25 +391,49 @@ static inline void keep_wanted_cases(void)
 	}
 }
 
+static inline void find_devices(void)
+{
+	int found[SVA_MAX_DEVICES], n = sva_devices(found, SVA_MAX_DEVICES), i;
+
+	devices = 0;
+	for (i = 0; i < n; i++) {
+		if (sva_pasid_bits(found[i]) <= NARROW_PASID_BITS)
+			narrow_device = found[i];
+		else
+			device[devices++] = found[i];
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct sva_counters counters;
+	struct machine before;
 	struct sva_queue q;
+	char now[256];
 	int ret;
 
-	devices = sva_devices(device, SVA_MAX_DEVICES);
+	if (argc > 1 && executed)
+		return executed(argv + 1);
+
+	find_devices();
 	if (!devices)
 		ksft_exit_skip("no /dev/svadev-*: not the emulated machine?\n");
 	if (sva_counters(device[0], &counters))
 		ksft_exit_skip("cannot read the counters in debugfs\n");
 	if (!sva_capable(device[0]))
 		ksft_exit_skip("the kernel cannot do SVA on this machine\n");
+	if (!in_use_read(before.in_use, sizeof(before.in_use)))
+		ksft_exit_fail_msg("the kernel does not tell what it holds\n");
 	ret = sva_open(device[0], &q);
 	if (ret == -EOPNOTSUPP)
 		ksft_exit_skip("the kernel refuses to bind: %s\n",
 			       strerror(-ret));
 	if (!ret)
 		sva_close(&q);
+	/* or the first case would start with what this one has yet to free */
+	if (!in_use_is_back(&before, now, sizeof(now)))
+		ksft_exit_fail_msg("in use before:\n%sand after:\n%s",
+				   before.in_use, now);
 
 	keep_wanted_cases();
 	return test_harness_run(argc, argv);

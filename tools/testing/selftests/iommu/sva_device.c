@@ -119,21 +119,40 @@ TEST_F_TIMEOUT(sva, many_rounds, 120)
 	munmap(p, 2 * PAGE);
 }
 
+TEST_F_TIMEOUT(sva, close_with_dma_in_flight, 120)
+{
+	size_t len = 32 * PAGE;
+	uint8_t *p = map_pages(32, PROT_READ | PROT_WRITE);
+	int i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	for (i = 0; i < 50; i++) {
+		struct sva_queue q;
+
+		ASSERT_EQ(0, madvise(p, len, MADV_DONTNEED));
+		ASSERT_EQ(0, sva_open(device[0], &q));
+		ASSERT_TRUE(sva_submit(&q, &(struct sva_op){
+			.op = SVADEV_OP_FILL, .dst = p, .value = 1, .len = len,
+			.hammer_ns = HAMMER_NS }));
+		usleep(i * 20);
+		sva_close(&q);
+
+		/* It is over: the device does not write to us any more */
+		memset(p, 2, len);
+		usleep(HAMMER_US);
+		ASSERT_TRUE(bytes_are(p, len, 2));
+	}
+	munmap(p, len);
+}
+
 /* The device goes away */
 
 static bool driver_file_write(const char *file, const char *what)
 {
 	char path[64];
-	bool ok;
-	int fd;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/svadev/%s", file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ok = write(fd, what, strlen(what)) == (ssize_t)strlen(what);
-	close(fd);
-	return ok;
+	return write_file(path, what);
 }
 
 static void *sleep_in_poll(void *arg)
@@ -151,8 +170,8 @@ TEST_F_TIMEOUT(sva, driver_unbound_while_in_use, 120)
 	struct pollfd p = { .events = POLLIN };
 	pthread_t poller;
 	struct sva_queue q;
+	int sink[2], all = devices;
 	uint64_t seen;
-	int sink[2];
 
 	if (devices < 2)
 		SKIP(return, "needs two svadev functions");
@@ -200,7 +219,8 @@ TEST_F_TIMEOUT(sva, driver_unbound_while_in_use, 120)
 
 	/* The old file does not stand in the way of a new beginning */
 	ASSERT_TRUE(driver_file_write("bind", name));
-	ASSERT_EQ(devices, sva_devices(device, SVA_MAX_DEVICES));
+	find_devices();
+	ASSERT_EQ(all, devices);
 	EXPECT_EQ(0, close(q.fd));
 	ASSERT_EQ(0, sva_open(device[1], &q));
 	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(&q, word, 1, 8));
@@ -316,7 +336,7 @@ static void *add_from_cpu(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(sva, atomics_race_the_cpu, 120)
+TEST_F_TIMEOUT(sva, atomics_race_the_cpus, 120)
 {
 	static uint64_t word;
 	struct sva_op hammer = {
@@ -324,22 +344,40 @@ TEST_F_TIMEOUT(sva, atomics_race_the_cpu, 120)
 		.hammer_ns = 100,
 	};
 	uint64_t end = sva_now_ms() + SVA_TIMEOUT_MS;
-	struct adder a = { .word = &word };
-	pthread_t cpu;
+	struct adder a[2] = { { .word = &word }, { .word = &word } };
+	int cpu, n = 0, i;
+	pthread_t thread[2];
+	cpu_set_t all, one;
 
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
 	word = 0;
 	ASSERT_TRUE(sva_submit(&self->q, &hammer));
-	ASSERT_EQ(0, pthread_create(&cpu, NULL, add_from_cpu, &a));
+	for (cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		ASSERT_EQ(0, pthread_create(&thread[n], NULL, add_from_cpu,
+					    &a[n]));
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		ASSERT_EQ(0, pthread_setaffinity_np(thread[n], sizeof(one),
+						    &one));
+		n++;
+	}
 	/* Each may get going late */
 	while ((sva_reg_read(&self->q, SVADEV_ROUNDS) < 10000 ||
-		sva_load(&a.adds) < 10000) && sva_now_ms() < end)
+		sva_load(&a[0].adds) < 10000 || sva_load(&a[1].adds) < 10000) &&
+	       sva_now_ms() < end)
 		usleep(1000);
-	__atomic_store_n(&a.stop, true, __ATOMIC_RELAXED);
-	ASSERT_EQ(0, pthread_join(cpu, NULL));
+	for (i = 0; i < n; i++) {
+		__atomic_store_n(&a[i].stop, true, __ATOMIC_RELAXED);
+		ASSERT_EQ(0, pthread_join(thread[i], NULL));
+	}
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_end_hammer(&self->q));
+	EXPECT_EQ(2, n);
 	EXPECT_LE(10000, self->q.rounds);
-	EXPECT_LE(10000, a.adds);
-	EXPECT_EQ(a.adds + self->q.rounds, word);
+	EXPECT_LE(10000, a[0].adds);
+	EXPECT_LE(10000, a[1].adds);
+	EXPECT_EQ(a[0].adds + a[1].adds + self->q.rounds, word);
 }
 
 TEST_F(sva, completion_wakes_poll)
