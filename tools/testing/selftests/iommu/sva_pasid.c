@@ -130,7 +130,7 @@ struct binder {
 	int answer[2];
 };
 
-enum { BIND_NARROW, BIND_WIDE, USE, LEAVE };
+enum { BIND_NARROW, BIND_WIDE, USE, LEAVE, END };
 
 /* Does not return */
 static void bind_on_command(struct binder *b)
@@ -140,10 +140,9 @@ static void bind_on_command(struct binder *b)
 	char command;
 	long ret;
 
-	close(b->command[1]);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {
-		if (read(b->command[0], &command, 1) != 1)
-			_exit(0);
+		CHECK(read(b->command[0], &command, 1) == 1);
 		word = getpid();
 		switch (command) {
 		case BIND_NARROW:
@@ -157,9 +156,12 @@ static void bind_on_command(struct binder *b)
 			    word == getpid() + 1ull)
 				ret = 0;
 			break;
-		default:
+		case LEAVE:
 			sva_close(&q);
 			ret = 0;
+			break;
+		default:
+			_exit(0);
 		}
 		CHECK(write(b->answer[1], &ret, sizeof(ret)) == sizeof(ret));
 	}
@@ -167,13 +169,11 @@ static void bind_on_command(struct binder *b)
 
 static bool binder_start(struct binder *b)
 {
-	if (pipe2(b->command, O_CLOEXEC) || pipe2(b->answer, O_CLOEXEC))
+	if (pipe(b->command) || pipe(b->answer))
 		return false;
 	b->pid = fork();
 	if (!b->pid)
 		bind_on_command(b);
-	close(b->command[0]);
-	close(b->answer[1]);
 	return b->pid > 0;
 }
 
@@ -192,9 +192,15 @@ static long binder_tell(struct binder *b, char command)
 
 static int binder_end(struct binder *b)
 {
-	close(b->command[1]);
-	close(b->answer[0]);
-	return wait_child(b->pid);
+	char command = END;
+	int i, ret;
+
+	ret = write(b->command[1], &command, 1) == 1 ? wait_child(b->pid) : -1;
+	for (i = 0; i < 2; i++) {
+		close(b->command[i]);
+		close(b->answer[i]);
+	}
+	return ret;
 }
 
 /*
