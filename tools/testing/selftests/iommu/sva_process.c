@@ -352,12 +352,6 @@ static void user_of_received(int sock, uint8_t *p, struct gate *unmapped,
 	CHECK(sva_read(&q, mine, 1) == SVADEV_STATUS_FAULT);
 	CHECK(sva_write(&q, mine, 1, 1) == SVADEV_STATUS_FAULT);
 
-	/* Not even when started by us: the opener is the one who bound */
-	CHECK(!ioctl(q.fd, UACCE_CMD_PUT_Q));
-	CHECK(!ioctl(q.fd, UACCE_CMD_START_Q));
-	CHECK(sva_read(&q, p, PAGE) == SVADEV_STATUS_OK);
-	CHECK(q.result == 3 * PAGE);
-
 	/* For our memory we open the device ourselves */
 	CHECK(!sva_open(device[0], &own));
 	CHECK(sva_pasids(device[0], getpid(), &pasid, 1) == 1);
@@ -366,6 +360,12 @@ static void user_of_received(int sock, uint8_t *p, struct gate *unmapped,
 	CHECK(sva_read(&own, p, PAGE) == SVADEV_STATUS_OK);
 	CHECK(own.result == 2 * PAGE);
 	CHECK(sva_read(&own, mine, PAGE) == SVADEV_STATUS_OK);
+	CHECK(sva_read(&q, p, PAGE) == SVADEV_STATUS_OK);
+	CHECK(q.result == 3 * PAGE);
+
+	/* Starting the other's does not make it ours: its opener bound it */
+	CHECK(!ioctl(q.fd, UACCE_CMD_PUT_Q));
+	CHECK(!ioctl(q.fd, UACCE_CMD_START_Q));
 	CHECK(sva_read(&q, p, PAGE) == SVADEV_STATUS_OK);
 	CHECK(q.result == 3 * PAGE);
 	sva_close(&own);
