@@ -517,7 +517,7 @@ TEST_F(sva, leader_exits_first)
 
 /*
  * What the new program does: @argv has the number of the file that it inherits
- * or "-1", and an address the old one's device was busy at.
+ * or "-1", an address the old one's device was busy at, and its PASID.
  */
 static int after_exec(char **argv)
 {
@@ -598,8 +598,6 @@ static void exec_with_dma_in_flight(bool keep)
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
 			  -1, 0);
 	char fd[16], at[32], pasid[32];
-	char *argv[] = { "sva_end", fd, at, pasid, NULL };
-	char *nothing[] = { "nothing", NULL };
 	uint64_t rounds;
 	struct sva_queue q;
 	long old_pasid;
@@ -614,7 +612,7 @@ static void exec_with_dma_in_flight(bool keep)
 		;
 
 	/* One that fails changes nothing */
-	CHECK(execv("/nonexistent", nothing) == -1 && errno == ENOENT);
+	CHECK(execl("/nonexistent", "nothing", NULL) == -1 && errno == ENOENT);
 	rounds = sva_reg_read(&q, SVADEV_ROUNDS);
 	usleep(HAMMER_US);
 	CHECK(sva_reg_read(&q, SVADEV_ROUNDS) > rounds);
@@ -624,7 +622,7 @@ static void exec_with_dma_in_flight(bool keep)
 	snprintf(pasid, sizeof(pasid), "%ld", old_pasid);
 	if (keep)
 		CHECK(!fcntl(q.fd, F_SETFD, 0));
-	execv("/proc/self/exe", argv);
+	execl("/proc/self/exe", "sva_end", fd, at, pasid, NULL);
 	CHECK(!"it was executed");
 }
 
