@@ -33,10 +33,20 @@
 
 #define PAGE	((size_t)getpagesize())
 
-/* The devices, and how long to let a hammer run */
+/*
+ * The devices that have PASIDs for any number of processes, and one that has
+ * so few that a case can use them up, or -1
+ */
 static int device[SVA_MAX_DEVICES];
 static int devices;
+static int narrow_device = -1;
 
+#define NARROW_PASID_BITS	4
+
+/* What a program does when one of its cases executes it, with arguments */
+static int (*executed)(char **argv);
+
+/* How long to let a hammer run */
 #define HAMMER_NS	1000
 #define HAMMER_US	20000
 
@@ -91,6 +101,19 @@ static inline bool bytes_are(const void *p, size_t len, uint8_t byte)
 		if (b[i] != byte)
 			return false;
 	return true;
+}
+
+/* Replaces a file's contents. Returns false if it cannot. */
+static inline bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return ok;
 }
 
 /* Processes */
@@ -368,6 +391,19 @@ static inline void keep_wanted_cases(void)
 	}
 }
 
+static inline void find_devices(void)
+{
+	int found[SVA_MAX_DEVICES], n = sva_devices(found, SVA_MAX_DEVICES), i;
+
+	devices = 0;
+	for (i = 0; i < n; i++) {
+		if (sva_pasid_bits(found[i]) <= NARROW_PASID_BITS)
+			narrow_device = found[i];
+		else
+			device[devices++] = found[i];
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct sva_counters counters;
@@ -376,7 +412,10 @@ int main(int argc, char **argv)
 	char now[256];
 	int ret;
 
-	devices = sva_devices(device, SVA_MAX_DEVICES);
+	if (argc > 1 && executed)
+		return executed(argv + 1);
+
+	find_devices();
 	if (!devices)
 		ksft_exit_skip("no /dev/svadev-*: not the emulated machine?\n");
 	if (sva_counters(device[0], &counters))

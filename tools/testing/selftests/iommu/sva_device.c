@@ -5,6 +5,8 @@
  */
 #include "sva_case.h"
 
+#include <sys/uio.h>
+
 /* Queues */
 
 TEST_F(sva, two_devices_one_process)
@@ -78,6 +80,126 @@ TEST_F(sva, one_process_many_queues)
 	munmap(p, PAGE);
 }
 
+/* Next permutation of @order in lexical order. Returns false after the last. */
+static bool next_order(int *order, int n)
+{
+	int i, j, swap;
+
+	for (i = n - 2; i >= 0 && order[i] > order[i + 1]; i--)
+		;
+	if (i < 0)
+		return false;
+	for (j = n - 1; order[j] < order[i]; j--)
+		;
+	swap = order[i];
+	order[i] = order[j];
+	order[j] = swap;
+	for (i++, j = n - 1; i < j; i++, j--) {
+		swap = order[i];
+		order[i] = order[j];
+		order[j] = swap;
+	}
+	return true;
+}
+
+TEST_F_TIMEOUT(sva, close_in_any_order, 120)
+{
+	enum { N = 4 };
+	int order[N] = { 0, 1, 2, 3 }, i, j;
+	uint64_t word = 0, expected = 0;
+	struct sva_queue q[N];
+	long pasid[N / 2];
+
+	if (devices < 2)
+		SKIP(return, "needs two svadev functions");
+	/* Nobody else's bind is to keep ours alive */
+	sva_close(&self->q);
+	do {
+		for (i = 0; i < N; i++)
+			ASSERT_EQ(0, sva_open(device[i % 2], &q[i]));
+		for (i = 0; i < 2; i++) {
+			ASSERT_EQ(N / 2, sva_pasids(device[i], getpid(), pasid,
+						    N / 2));
+			ASSERT_EQ(pasid[0], pasid[1]);
+		}
+		for (i = 0; i < N; i++) {
+			sva_close(&q[order[i]]);
+			for (j = i + 1; j < N; j++) {
+				ASSERT_EQ(SVADEV_STATUS_OK,
+					  sva_fetch_add(&q[order[j]], &word, 1,
+							8));
+				expected++;
+			}
+		}
+	} while (next_order(order, N));
+	EXPECT_EQ(24 * 6, expected);
+	EXPECT_EQ(expected, word);
+}
+
+/* A thread that has the queue work while another stops and starts it */
+struct worker {
+	struct sva_queue *q;
+	uint64_t *word;
+	uint64_t ok, bad;
+	bool stop;
+};
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
+		switch (sva_fetch_add(w->q, w->word, 1, 8)) {
+		case SVADEV_STATUS_OK:
+			w->ok++;
+			break;
+		case SVADEV_STATUS_DISABLED:
+		/* Its registers were cleared before they were all written, */
+		case SVADEV_STATUS_INVALID:
+		/* or afterwards */
+		case SVADEV_STATUS_IDLE:
+			break;
+		default:
+			w->bad++;
+		}
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(sva, queue_stopped_while_used, 120)
+{
+	uint64_t *word = (void *)map_pages(1, PROT_READ | PROT_WRITE);
+	struct worker w = { .q = &self->q, .word = word };
+	pthread_t thread;
+	uint64_t seen;
+	int i;
+
+	ASSERT_NE(MAP_FAILED, word);
+	*word = 0;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, work, &w));
+	for (i = 0; i < 100; i++) {
+		usleep(i * 10);
+		ASSERT_EQ(0, ioctl(self->q.fd, UACCE_CMD_PUT_Q));
+		/* It is off when the call returns */
+		seen = sva_load(word);
+		usleep(500);
+		ASSERT_EQ(seen, sva_load(word));
+		ASSERT_EQ(0, ioctl(self->q.fd, UACCE_CMD_START_Q));
+	}
+	/* A file that is closed lives on in the mapping of the queue */
+	ASSERT_EQ(0, close(self->q.fd));
+	seen = sva_load(word);
+	usleep(HAMMER_US);
+	__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_LT(seen, sva_load(word));
+	EXPECT_EQ(0, w.bad);
+	EXPECT_LT(0, w.ok);
+	EXPECT_EQ(0, munmap(self->q.page, PAGE));
+	self->q.fd = -1;
+	munmap(word, PAGE);
+}
+
 TEST_F(sva, all_queues)
 {
 	long n = sva_sysfs(device[0], "available_instances"), i;
@@ -119,21 +241,40 @@ TEST_F_TIMEOUT(sva, many_rounds, 120)
 	munmap(p, 2 * PAGE);
 }
 
+TEST_F_TIMEOUT(sva, close_with_dma_in_flight, 120)
+{
+	size_t len = 32 * PAGE;
+	uint8_t *p = map_pages(32, PROT_READ | PROT_WRITE);
+	int i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	for (i = 0; i < 50; i++) {
+		struct sva_queue q;
+
+		ASSERT_EQ(0, madvise(p, len, MADV_DONTNEED));
+		ASSERT_EQ(0, sva_open(device[0], &q));
+		ASSERT_TRUE(sva_submit(&q, &(struct sva_op){
+			.op = SVADEV_OP_FILL, .dst = p, .value = 1, .len = len,
+			.hammer_ns = HAMMER_NS }));
+		usleep(i * 20);
+		sva_close(&q);
+
+		/* It is over: the device does not write to us any more */
+		memset(p, 2, len);
+		usleep(HAMMER_US);
+		ASSERT_TRUE(bytes_are(p, len, 2));
+	}
+	munmap(p, len);
+}
+
 /* The device goes away */
 
 static bool driver_file_write(const char *file, const char *what)
 {
 	char path[64];
-	bool ok;
-	int fd;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/svadev/%s", file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ok = write(fd, what, strlen(what)) == (ssize_t)strlen(what);
-	close(fd);
-	return ok;
+	return write_file(path, what);
 }
 
 static void *sleep_in_poll(void *arg)
@@ -151,8 +292,8 @@ TEST_F_TIMEOUT(sva, driver_unbound_while_in_use, 120)
 	struct pollfd p = { .events = POLLIN };
 	pthread_t poller;
 	struct sva_queue q;
+	int sink[2], all = devices;
 	uint64_t seen;
-	int sink[2];
 
 	if (devices < 2)
 		SKIP(return, "needs two svadev functions");
@@ -200,7 +341,8 @@ TEST_F_TIMEOUT(sva, driver_unbound_while_in_use, 120)
 
 	/* The old file does not stand in the way of a new beginning */
 	ASSERT_TRUE(driver_file_write("bind", name));
-	ASSERT_EQ(devices, sva_devices(device, SVA_MAX_DEVICES));
+	find_devices();
+	ASSERT_EQ(all, devices);
 	EXPECT_EQ(0, close(q.fd));
 	ASSERT_EQ(0, sva_open(device[1], &q));
 	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(&q, word, 1, 8));
@@ -316,7 +458,7 @@ static void *add_from_cpu(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(sva, atomics_race_the_cpu, 120)
+TEST_F_TIMEOUT(sva, atomics_race_the_cpus, 120)
 {
 	static uint64_t word;
 	struct sva_op hammer = {
@@ -324,22 +466,40 @@ TEST_F_TIMEOUT(sva, atomics_race_the_cpu, 120)
 		.hammer_ns = 100,
 	};
 	uint64_t end = sva_now_ms() + SVA_TIMEOUT_MS;
-	struct adder a = { .word = &word };
-	pthread_t cpu;
+	struct adder a[2] = { { .word = &word }, { .word = &word } };
+	int cpu, n = 0, i;
+	pthread_t thread[2];
+	cpu_set_t all, one;
 
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
 	word = 0;
 	ASSERT_TRUE(sva_submit(&self->q, &hammer));
-	ASSERT_EQ(0, pthread_create(&cpu, NULL, add_from_cpu, &a));
+	for (cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		ASSERT_EQ(0, pthread_create(&thread[n], NULL, add_from_cpu,
+					    &a[n]));
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		ASSERT_EQ(0, pthread_setaffinity_np(thread[n], sizeof(one),
+						    &one));
+		n++;
+	}
 	/* Each may get going late */
 	while ((sva_reg_read(&self->q, SVADEV_ROUNDS) < 10000 ||
-		sva_load(&a.adds) < 10000) && sva_now_ms() < end)
+		sva_load(&a[0].adds) < 10000 || sva_load(&a[1].adds) < 10000) &&
+	       sva_now_ms() < end)
 		usleep(1000);
-	__atomic_store_n(&a.stop, true, __ATOMIC_RELAXED);
-	ASSERT_EQ(0, pthread_join(cpu, NULL));
+	for (i = 0; i < n; i++) {
+		__atomic_store_n(&a[i].stop, true, __ATOMIC_RELAXED);
+		ASSERT_EQ(0, pthread_join(thread[i], NULL));
+	}
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_end_hammer(&self->q));
+	EXPECT_EQ(2, n);
 	EXPECT_LE(10000, self->q.rounds);
-	EXPECT_LE(10000, a.adds);
-	EXPECT_EQ(a.adds + self->q.rounds, word);
+	EXPECT_LE(10000, a[0].adds);
+	EXPECT_LE(10000, a[1].adds);
+	EXPECT_EQ(a[0].adds + a[1].adds + self->q.rounds, word);
 }
 
 TEST_F(sva, completion_wakes_poll)
@@ -442,4 +602,219 @@ TEST_F(sva, bad_arguments)
 	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(&q, &word, 5, 8));
 	EXPECT_EQ(5, word);
 	sva_close(&q);
+}
+
+/* What is no business of a queue's file, and leaves the queue as it is */
+TEST_F(sva, bad_file_operations)
+{
+	char buf[16] = "";
+	struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
+	struct sva_queue *q = &self->q;
+	int sink[2], copy, nr;
+	uint64_t word = 1;
+
+	ASSERT_EQ(0, pipe(sink));
+	EXPECT_EQ(-1, read(q->fd, buf, sizeof(buf)));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, write(q->fd, buf, sizeof(buf)));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, pread(q->fd, buf, sizeof(buf), 1 << 20));
+	EXPECT_EQ(-1, pwrite(q->fd, buf, sizeof(buf), -1));
+	EXPECT_EQ(-1, readv(q->fd, &iov, 1));
+	EXPECT_EQ(-1, writev(q->fd, &iov, 1));
+	EXPECT_EQ(-1, lseek(q->fd, PAGE, SEEK_SET));
+	EXPECT_EQ(ESPIPE, errno);
+	EXPECT_EQ(-1, splice(q->fd, NULL, sink[1], NULL, PAGE, 0));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, splice(sink[0], NULL, q->fd, NULL, PAGE,
+			     SPLICE_F_NONBLOCK));
+	EXPECT_EQ(-1, ftruncate(q->fd, 0));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, fallocate(q->fd, 0, 0, PAGE));
+	EXPECT_EQ(-1, fsync(q->fd));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, fcntl(q->fd, F_SETFL, O_NONBLOCK));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(q, &word, 2, 8));
+
+	/* Of all the commands of its kind the file knows two, without argument */
+	for (nr = 0; nr < 256; nr++) {
+		unsigned int cmd = _IO('W', nr);
+
+		if (cmd == UACCE_CMD_START_Q || cmd == UACCE_CMD_PUT_Q)
+			continue;
+		EXPECT_EQ(-1, ioctl(q->fd, cmd, -1l));
+		EXPECT_EQ(EINVAL, errno);
+		EXPECT_EQ(-1, ioctl(q->fd, _IOWR('W', nr, word), 8l));
+		EXPECT_EQ(EINVAL, errno);
+	}
+	EXPECT_EQ(0, ioctl(q->fd, UACCE_CMD_PUT_Q, -1l));
+	EXPECT_EQ(0, ioctl(q->fd, UACCE_CMD_PUT_Q, 8l));
+	EXPECT_EQ(0, ioctl(q->fd, UACCE_CMD_START_Q, -1l));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(q, &word, 3, 8));
+
+	/* One file under two numbers is one queue */
+	copy = dup(q->fd);
+	ASSERT_LE(0, copy);
+	ASSERT_EQ(0, close(q->fd));
+	q->fd = copy;
+	EXPECT_EQ(-1, ioctl(q->fd, UACCE_CMD_START_Q));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(q, &word, 4, 8));
+	EXPECT_EQ(4, word);
+	close(sink[0]);
+	close(sink[1]);
+}
+
+TEST_F(sva, bad_modes)
+{
+	static const int modes[] = { O_RDONLY, O_WRONLY };
+	char path[32];
+	size_t i;
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/svadev-%d", device[0]);
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		fd = open(path, modes[i] | O_CLOEXEC);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+					   MAP_SHARED, fd, 0));
+		EXPECT_EQ(EACCES, errno);
+		EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_WRITE, MAP_SHARED,
+					   fd, 0));
+		EXPECT_EQ(EACCES, errno);
+
+		/* Where nothing can be written, shared counts as private */
+		EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED,
+					   fd, 0));
+		EXPECT_EQ(modes[i] == O_RDONLY ? EINVAL : EACCES, errno);
+		EXPECT_EQ(0, ioctl(fd, UACCE_CMD_START_Q));
+		EXPECT_EQ(0, close(fd));
+	}
+	EXPECT_EQ(-1, open(path, O_RDWR | O_DIRECTORY));
+	EXPECT_EQ(ENOTDIR, errno);
+	EXPECT_EQ(-1, truncate(path, 0));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+TEST_F(sva, bad_mappings)
+{
+	struct sva_queue *q = &self->q;
+	uint64_t word = 1;
+	int sink[2];
+	uint8_t *at;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(sink));
+	at = map_pages(4, PROT_NONE);
+	ASSERT_NE(MAP_FAILED, at);
+
+	/* It cannot be moved, copied, made larger or given away */
+	EXPECT_EQ(MAP_FAILED, mremap(q->page, PAGE, PAGE,
+				     MREMAP_MAYMOVE | MREMAP_FIXED, at));
+	EXPECT_EQ(EPERM, errno);
+	/* nor does trying to make it forget that it is mapped */
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				   MAP_SHARED, q->fd, 0));
+	EXPECT_EQ(EEXIST, errno);
+	EXPECT_EQ(MAP_FAILED, mremap(q->page, 0, PAGE, MREMAP_MAYMOVE));
+	EXPECT_EQ(MAP_FAILED, mremap(q->page, PAGE, 2 * PAGE, MREMAP_MAYMOVE));
+	EXPECT_EQ(-1, madvise(q->page, PAGE, MADV_DONTNEED));
+	EXPECT_EQ(-1, madvise(q->page, PAGE, MADV_FREE));
+	EXPECT_EQ(-1, madvise(q->page, PAGE, MADV_REMOVE));
+	EXPECT_EQ(-1, madvise(q->page, PAGE, MADV_DOFORK));
+	EXPECT_EQ(EINVAL, errno);
+	madvise(q->page, PAGE, MADV_KEEPONFORK);
+	pid = fork();
+	if (!pid) {
+		CHECK(write(sink[1], q->page, 8) == -1 && errno == EFAULT);
+		_exit(0);
+	}
+	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(q, &word, 2, 8));
+
+	/* The device goes on without it; the CPU has to have it back first */
+	ASSERT_TRUE(sva_submit(q, &(struct sva_op){
+		.op = SVADEV_OP_FETCH_ADD, .dst = &word, .value = 1, .len = 8,
+		.hammer_ns = HAMMER_NS }));
+	ASSERT_EQ(0, mprotect(q->page, PAGE, PROT_NONE));
+	EXPECT_EQ(-1, write(sink[1], q->page, 8));
+	EXPECT_EQ(EFAULT, errno);
+	usleep(HAMMER_US);
+	EXPECT_LT(2, sva_load(&word));
+	ASSERT_EQ(0, mprotect(q->page, PAGE, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_end_hammer(q));
+	EXPECT_EQ(2 + q->rounds, word);
+
+	/* What is mapped over it takes it away */
+	ASSERT_EQ(q->page, mmap(q->page, PAGE, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+				0));
+	EXPECT_EQ(0, sva_reg_read(q, SVADEV_STATUS));
+	ASSERT_EQ(0, munmap(q->page, PAGE));
+	/* and it takes the place of others */
+	q->page = mmap(at + PAGE, PAGE, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_FIXED, q->fd, 0);
+	ASSERT_EQ(at + PAGE, q->page);
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(q, &word, 7, 8));
+	EXPECT_EQ(7, word);
+	/* It goes with its neighbours */
+	ASSERT_EQ(0, munmap(at, 4 * PAGE));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				   MAP_SHARED, q->fd, 3));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, 0, PROT_READ | PROT_WRITE, MAP_SHARED,
+				   q->fd, 0));
+	EXPECT_EQ(EINVAL, errno);
+	q->page = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, q->fd, 0);
+	ASSERT_NE(MAP_FAILED, q->page);
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(q, &word, 8, 8));
+	EXPECT_EQ(8, word);
+	close(sink[0]);
+	close(sink[1]);
+}
+
+TEST_F(sva, bad_attributes)
+{
+	static const char * const names[] = {
+		"api", "flags", "available_instances", "algorithms",
+		"region_mmio_size", "uevent", "dev",
+	};
+	static const char * const values[] = {
+		"\n", "0", "-1", "4294967296", "garbage", "%s%n",
+	};
+	long free = sva_sysfs(device[0], "available_instances");
+	long flags = sva_sysfs(device[0], "flags");
+	uint64_t word = 1;
+	char path[96];
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "/sys/class/uacce/svadev-%d/%s",
+			 device[0], names[i]);
+		for (j = 0; j < ARRAY_SIZE(values); j++)
+			EXPECT_FALSE(write_file(path, values[j]));
+	}
+	EXPECT_EQ(free, sva_sysfs(device[0], "available_instances"));
+	EXPECT_EQ(flags, sva_sysfs(device[0], "flags"));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(&self->q, &word, 2, 8));
+	EXPECT_EQ(2, word);
+}
+
+/*
+ * The registers of a queue are memory of the process as well. A device that is
+ * sent there must not end worse than with a fault.
+ */
+TEST_F_TIMEOUT(sva, device_meets_its_registers, 120)
+{
+	uint8_t *page = self->q.page;
+	uint64_t word = 1;
+
+	EXPECT_NE(SVA_STATUS_TIMEOUT, sva_read(&self->q, page, PAGE));
+	EXPECT_NE(SVA_STATUS_TIMEOUT, sva_copy(&self->q, &word, page, 8));
+	EXPECT_NE(SVA_STATUS_TIMEOUT, sva_write(&self->q, page + SVADEV_GO,
+						SVADEV_GO_START, 8));
+	EXPECT_NE(SVA_STATUS_TIMEOUT, sva_fill(&self->q, page, 1, PAGE));
+	EXPECT_NE(SVA_STATUS_TIMEOUT, sva_fetch_add(&self->q, page + SVADEV_OP,
+						    1, 8));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(&self->q, &word, 5, 8));
+	EXPECT_EQ(5, word);
 }

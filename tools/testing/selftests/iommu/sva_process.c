@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The lives of processes that share their address spaces with devices: fork(),
- * exit, being killed, and one another.
+ * Processes that share their address spaces with devices, and one another: what
+ * fork() makes of it, what a device reaches, and who may use a queue.
  */
 #include "sva_case.h"
+
+#include <sys/socket.h>
 
 /* fork() */
 
@@ -47,6 +49,52 @@ TEST_F_TIMEOUT(sva, fork_device_writes, 120)
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_fetch_add(&self->q, count, 1, 8));
 	EXPECT_EQ(self->q.result + 1, sva_load(count));
 	munmap(count, PAGE);
+}
+
+/* Short-lived children of children, each of which makes the pages shared again */
+TEST_F_TIMEOUT(sva, fork_bomb, 120)
+{
+	enum { WORDS = 4 };
+	uint64_t *word[WORDS];
+	struct sva_queue q[WORDS];
+	int i, j;
+
+	for (i = 0; i < WORDS; i++) {
+		word[i] = (void *)map_pages(1, PROT_READ | PROT_WRITE);
+		ASSERT_NE(MAP_FAILED, word[i]);
+		*word[i] = 0;
+		ASSERT_EQ(0, sva_open(device[i % devices], &q[i]));
+		ASSERT_TRUE(sva_submit(&q[i], &(struct sva_op){
+			.op = SVADEV_OP_FETCH_ADD, .dst = word[i], .value = 1,
+			.len = 8, .hammer_ns = HAMMER_NS }));
+	}
+	for (i = 0; i < 30; i++) {
+		pid_t pid = fork();
+
+		if (pid) {
+			ASSERT_EQ(0, wait_child(pid));
+			continue;
+		}
+		for (j = 0; j < 4; j++) {
+			pid = fork();
+			if (!pid) {
+				*word[j % WORDS] = -1000;
+				_exit(0);
+			}
+			*word[(j + 1) % WORDS] = -1000;
+		}
+		while (wait(NULL) > 0)
+			;
+		_exit(0);
+	}
+	for (i = 0; i < WORDS; i++) {
+		ASSERT_EQ(SVADEV_STATUS_OK, sva_end_hammer(&q[i]));
+		EXPECT_LT(0, q[i].rounds);
+		EXPECT_EQ(q[i].rounds, sva_load(word[i]));
+		sva_close(&q[i]);
+		munmap(word[i], PAGE);
+	}
+	ASSERT_TRUE(device_is_quiet(&self->before));
 }
 
 TEST_F(sva, fork_parent_writes)
@@ -142,233 +190,12 @@ TEST_F(sva, fork_child_has_no_queue)
 	munmap(p, PAGE);
 }
 
-/* The end of a process */
-
-#define BUSY_PAGES	32
-
-/*
- * Keep the device busy with all that can be in flight: translated DMA, page
- * faults that are being served, and memory that goes away. Does not return.
- */
-static void busy_process(struct gate *ready)
-{
-	uint8_t *p = map_pages(BUSY_PAGES, PROT_READ | PROT_WRITE);
-	size_t len = BUSY_PAGES * PAGE;
-	struct sva_queue q[3];
-	int i;
-
-	CHECK(p != MAP_FAILED);
-	for (i = 0; i < 3; i++)
-		CHECK(!sva_open(device[i % devices], &q[i]));
-
-	CHECK(sva_submit(&q[0], &(struct sva_op){
-		.op = SVADEV_OP_FILL, .dst = p, .value = 1, .len = len,
-		.hammer_ns = HAMMER_NS }));
-	CHECK(sva_submit(&q[1], &(struct sva_op){
-		.op = SVADEV_OP_COPY, .src = p, .dst = p + len / 2,
-		.len = len / 2, .hammer_ns = HAMMER_NS }));
-	CHECK(sva_submit(&q[2], &(struct sva_op){
-		.op = SVADEV_OP_FETCH_ADD, .dst = p + len / 4, .value = 1,
-		.len = 8, .hammer_ns = HAMMER_NS }));
-	for (;;) {
-		CHECK(!madvise(p, len, MADV_DONTNEED));
-		for (i = 0; i < 3; i++)
-			CHECK(sva_busy(&q[i]));
-		if (!sva_reg_read(&q[2], SVADEV_ROUNDS))
-			continue;
-		/* It has got going */
-		if (!ready)
-			_exit(0);
-		gate_open(ready);
-		ready = NULL;
-		for (;;)
-			CHECK(!madvise(p, len, MADV_DONTNEED));
-	}
-}
-
-/*
- * A process that maps what busy_process() had mapped, and is likely to get the
- * PASID that it had: the device must find nothing but its own memory.
- */
-static bool successor_is_alone(void)
-{
-	pid_t pid = fork();
-
-	if (!pid) {
-		uint8_t *p = map_pages(BUSY_PAGES, PROT_READ | PROT_WRITE);
-		size_t len = BUSY_PAGES * PAGE;
-		int i;
-
-		CHECK(p != MAP_FAILED);
-		for (i = 0; i < devices; i++) {
-			struct sva_queue q;
-
-			CHECK(!sva_open(device[i], &q));
-			CHECK(!madvise(p, len, MADV_DONTNEED));
-			CHECK(sva_read(&q, p, len) == SVADEV_STATUS_OK);
-			CHECK(q.result == 0);
-			CHECK(sva_fill(&q, p, 6, len) == SVADEV_STATUS_OK);
-			CHECK(bytes_are(p, len, 6));
-			sva_close(&q);
-		}
-		_exit(0);
-	}
-	return !wait_child(pid);
-}
-
-TEST_F_TIMEOUT(sva, exit_with_dma_in_flight, 120)
-{
-	uint64_t word = 5;
-	int i;
-
-	for (i = 0; i < 10; i++) {
-		pid_t pid = fork();
-
-		if (!pid)
-			busy_process(NULL);
-		ASSERT_EQ(0, wait_child(pid));
-		ASSERT_TRUE(queues_are_back(&self->before, 1));
-		ASSERT_EQ(SVADEV_STATUS_OK, sva_fetch_add(&self->q, &word, 1,
-							  8));
-	}
-	EXPECT_EQ(15, word);
-	ASSERT_TRUE(device_is_quiet(&self->before));
-	EXPECT_TRUE(successor_is_alone());
-}
-
-TEST_F_TIMEOUT(sva, kill_with_dma_in_flight, 120)
-{
-	uint64_t word = 5;
-	struct gate ready;
-	int i;
-
-	ASSERT_TRUE(gate_init(&ready));
-	for (i = 0; i < 20; i++) {
-		pid_t pid = fork();
-
-		if (!pid)
-			busy_process(&ready);
-		ASSERT_TRUE(gate_wait(&ready));
-		usleep(i * 500);
-		ASSERT_EQ(0, kill(pid, SIGKILL));
-		ASSERT_EQ(1000 + SIGKILL, wait_child(pid));
-		ASSERT_TRUE(queues_are_back(&self->before, 1));
-		ASSERT_EQ(SVADEV_STATUS_OK, sva_fetch_add(&self->q, &word, 1,
-							  8));
-	}
-	EXPECT_EQ(25, word);
-	ASSERT_TRUE(device_is_quiet(&self->before));
-	EXPECT_TRUE(successor_is_alone());
-}
-
-/* Holds the file of a queue whose address space is gone. Does not return. */
-static void heir_of_queue(struct sva_queue *q, uint8_t *p, struct gate *go)
-{
-	struct sva_counters before, after;
-	uint8_t *mine;
-
-	CHECK(gate_wait(go));
-
-	/* What the device was at has ended, and not well */
-	q->page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, q->fd,
-		       0);
-	CHECK(q->page != MAP_FAILED);
-	CHECK(sva_wait(q) == SVADEV_STATUS_FAULT);
-
-	/* Whatever the dead one has left is somebody else's memory by now */
-	mine = map_pages(4096, PROT_READ | PROT_WRITE);
-	CHECK(mine != MAP_FAILED);
-	memset(mine, 0x99, 4096 * PAGE);
-
-	/* Nothing can be reached any more, and nobody needs to hear of it */
-	CHECK(!sva_counters(device[0], &before));
-	CHECK(sva_read(q, p, 8) == SVADEV_STATUS_FAULT);
-	CHECK(sva_fill(q, p, 1, BUSY_PAGES * PAGE) == SVADEV_STATUS_FAULT);
-	CHECK(sva_fill(q, mine, 1, PAGE) == SVADEV_STATUS_FAULT);
-	CHECK(!sva_counters(device[0], &after));
-	CHECK(sva_delta_prefix(&before, &after, "smmu.evt.") == 0);
-	CHECK(bytes_are(mine, 4096 * PAGE, 0x99));
-	CHECK(bytes_are(p, PAGE, 3));
-
-	/* Not even by starting again */
-	CHECK(!ioctl(q->fd, UACCE_CMD_PUT_Q));
-	CHECK(!ioctl(q->fd, UACCE_CMD_START_Q));
-	CHECK(sva_read(q, p, 8) == SVADEV_STATUS_FAULT);
-	sva_close(q);
-	_exit(0);
-}
-
-TEST_F_TIMEOUT(sva, file_outlives_process, 120)
-{
-	struct gate go;
-	pid_t first, heir;
-	int heirs[2];
-
-	/* The heir becomes our child when the first one is gone */
-	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
-	ASSERT_TRUE(gate_init(&go));
-	ASSERT_EQ(0, pipe(heirs));
-
-	first = fork();
-	if (!first) {
-		uint8_t *p = map_pages(BUSY_PAGES, PROT_READ | PROT_WRITE);
-		struct sva_queue q;
-
-		CHECK(p != MAP_FAILED);
-		memset(p, 3, BUSY_PAGES * PAGE);
-		CHECK(!sva_open(device[0], &q));
-		CHECK(sva_submit(&q, &(struct sva_op){
-			.op = SVADEV_OP_READ, .src = p,
-			.len = BUSY_PAGES * PAGE, .hammer_ns = HAMMER_NS }));
-		while (!sva_reg_read(&q, SVADEV_ROUNDS))
-			;
-		heir = fork();
-		if (!heir)
-			heir_of_queue(&q, p, &go);
-		CHECK(write(heirs[1], &heir, sizeof(heir)) == sizeof(heir));
-		_exit(0);
-	}
-	ASSERT_EQ(0, wait_child(first));
-	ASSERT_EQ((ssize_t)sizeof(heir), read(heirs[0], &heir, sizeof(heir)));
-	gate_open(&go);
-	EXPECT_EQ(0, wait_child(heir));
-	ASSERT_TRUE(queues_are_back(&self->before, 1));
-	ASSERT_TRUE(device_is_quiet(&self->before));
-	EXPECT_TRUE(successor_is_alone());
-}
-
-TEST_F_TIMEOUT(sva, close_with_dma_in_flight, 120)
-{
-	size_t len = 32 * PAGE;
-	uint8_t *p = map_pages(32, PROT_READ | PROT_WRITE);
-	int i;
-
-	ASSERT_NE(MAP_FAILED, p);
-	for (i = 0; i < 50; i++) {
-		struct sva_queue q;
-
-		ASSERT_EQ(0, madvise(p, len, MADV_DONTNEED));
-		ASSERT_EQ(0, sva_open(device[0], &q));
-		ASSERT_TRUE(sva_submit(&q, &(struct sva_op){
-			.op = SVADEV_OP_FILL, .dst = p, .value = 1, .len = len,
-			.hammer_ns = HAMMER_NS }));
-		usleep(i * 20);
-		sva_close(&q);
-
-		/* It is over: the device does not write to us any more */
-		memset(p, 2, len);
-		usleep(HAMMER_US);
-		ASSERT_TRUE(bytes_are(p, len, 2));
-	}
-	munmap(p, len);
-}
-
 /* Several processes */
 
 TEST_F(sva, two_processes_one_device)
 {
 	uint8_t *p = map_pages(2, PROT_READ | PROT_WRITE);
-	uint8_t *only_ours = NULL;
+	uint8_t *only_ours = NULL, *only_theirs;
 	struct gate ours, theirs;
 	pid_t pid;
 
@@ -404,6 +231,17 @@ TEST_F(sva, two_processes_one_device)
 		      sizeof(only_ours));
 		CHECK(sva_read(&q, only_ours, 1) == SVADEV_STATUS_FAULT);
 		CHECK(sva_write(&q, only_ours, 1, 1) == SVADEV_STATUS_FAULT);
+
+		/* and only we have this one */
+		only_theirs = map_pages(1, PROT_READ | PROT_WRITE);
+		CHECK(only_theirs != MAP_FAILED);
+		if (only_theirs == only_ours)
+			only_theirs = map_pages(1, PROT_READ | PROT_WRITE);
+		CHECK(sva_fill(&q, only_theirs, 8, PAGE) == SVADEV_STATUS_OK);
+		CHECK(write(theirs.fd[1], &only_theirs, sizeof(only_theirs)) ==
+		      sizeof(only_theirs));
+		CHECK(gate_wait(&ours));
+		CHECK(bytes_are(only_theirs, PAGE, 8));
 		sva_close(&q);
 		_exit(0);
 	}
@@ -421,6 +259,11 @@ TEST_F(sva, two_processes_one_device)
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, only_ours, PAGE));
 	ASSERT_EQ((ssize_t)sizeof(only_ours),
 		  write(ours.fd[1], &only_ours, sizeof(only_ours)));
+	ASSERT_EQ((ssize_t)sizeof(only_theirs),
+		  read(theirs.fd[0], &only_theirs, sizeof(only_theirs)));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_read(&self->q, only_theirs, 1));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_write(&self->q, only_theirs, 1, 1));
+	gate_open(&ours);
 
 	EXPECT_EQ(0, wait_child(pid));
 	EXPECT_TRUE(bytes_are(only_ours, PAGE, 9));
@@ -430,29 +273,202 @@ TEST_F(sva, two_processes_one_device)
 	munmap(p, 2 * PAGE);
 }
 
-TEST_F_TIMEOUT(sva, many_processes, 120)
+/* The file of a queue, and the address space it stands for */
+
+static bool file_send(int sock, int fd)
 {
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = {};
+	struct iovec byte = { .iov_base = "", .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &byte, .msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	return sendmsg(sock, &msg, 0) == 1;
+}
+
+/* Returns the file, or -1 */
+static int file_receive(int sock)
+{
+	char control[CMSG_SPACE(sizeof(int))], byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c;
+	int fd = -1;
+
+	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1)
+		return -1;
+	c = CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	return fd;
+}
+
+static void *map_queue(int fd)
+{
+	return mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
+/*
+ * Whoever has the file can use the queue, one at a time, and what it reaches is
+ * the memory of who opened it. Does not return.
+ */
+static void user_of_received(int sock, uint8_t *p, struct gate *unmapped,
+			     struct gate *used, struct gate *closed)
+{
+	uint8_t *mine = map_pages(1, PROT_READ | PROT_WRITE);
+	struct sva_queue q = {}, own;
+	long pasid, openers;
+
+	CHECK(mine != MAP_FAILED);
+	memset(p, 2, PAGE);
+	memset(mine, 2, PAGE);
+	q.fd = file_receive(sock);
+	CHECK(q.fd >= 0);
+
+	CHECK(map_queue(q.fd) == MAP_FAILED && errno == EEXIST);
+	CHECK(ioctl(q.fd, UACCE_CMD_START_Q) == -1 && errno == EINVAL);
+	gate_open(used);
+	CHECK(gate_wait(unmapped));
+	q.page = map_queue(q.fd);
+	CHECK(q.page != MAP_FAILED);
+
+	CHECK(sva_read(&q, p, PAGE) == SVADEV_STATUS_OK);
+	CHECK(q.result == PAGE);
+	CHECK(sva_fill(&q, p, 3, PAGE) == SVADEV_STATUS_OK);
+	CHECK(bytes_are(p, PAGE, 2));
+	CHECK(sva_read(&q, mine, 1) == SVADEV_STATUS_FAULT);
+	CHECK(sva_write(&q, mine, 1, 1) == SVADEV_STATUS_FAULT);
+
+	/* For our memory we open the device ourselves */
+	CHECK(!sva_open(device[0], &own));
+	CHECK(sva_pasids(device[0], getpid(), &pasid, 1) == 1);
+	CHECK(sva_pasids(device[0], getppid(), &openers, 1) > 0);
+	CHECK(pasid != openers);
+	CHECK(sva_read(&own, p, PAGE) == SVADEV_STATUS_OK);
+	CHECK(own.result == 2 * PAGE);
+	CHECK(sva_read(&own, mine, PAGE) == SVADEV_STATUS_OK);
+	CHECK(sva_read(&q, p, PAGE) == SVADEV_STATUS_OK);
+	CHECK(q.result == 3 * PAGE);
+
+	/* Starting the other's does not make it ours: its opener bound it */
+	CHECK(!ioctl(q.fd, UACCE_CMD_PUT_Q));
+	CHECK(!ioctl(q.fd, UACCE_CMD_START_Q));
+	CHECK(sva_read(&q, p, PAGE) == SVADEV_STATUS_OK);
+	CHECK(q.result == 3 * PAGE);
+	sva_close(&own);
+	gate_open(used);
+
+	/* The opener has closed all it had */
+	CHECK(gate_wait(closed));
+	CHECK(sva_fill(&q, p, 4, PAGE) == SVADEV_STATUS_OK);
+	CHECK(bytes_are(p, PAGE, 2));
+	sva_close(&q);
+	_exit(0);
+}
+
+TEST_F(sva, file_passed_on)
+{
+	struct gate unmapped, used, closed;
 	uint8_t *p = map_pages(1, PROT_READ | PROT_WRITE);
-	pid_t pid[4];
-	int i, j;
+	int sock[2];
+	pid_t pid;
 
 	ASSERT_NE(MAP_FAILED, p);
-	for (i = 0; i < 4; i++) {
-		pid[i] = fork();
-		if (pid[i])
-			continue;
-		for (j = 0; j < 50; j++) {
-			struct sva_queue q;
+	ASSERT_TRUE(gate_init(&unmapped));
+	ASSERT_TRUE(gate_init(&used));
+	ASSERT_TRUE(gate_init(&closed));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sock));
+	memset(p, 1, PAGE);
 
-			memset(p, i + 1, PAGE);
-			CHECK(!sva_open(device[j % devices], &q));
-			CHECK(sva_read(&q, p, PAGE) == SVADEV_STATUS_OK);
-			CHECK(q.result == (i + 1) * PAGE);
-			sva_close(&q);
-		}
-		_exit(0);
+	pid = fork();
+	if (!pid) {
+		/* Only what we are sent */
+		close(self->q.fd);
+		user_of_received(sock[1], p, &unmapped, &used, &closed);
 	}
-	for (i = 0; i < 4; i++)
-		EXPECT_EQ(0, wait_child(pid[i]));
+	ASSERT_TRUE(file_send(sock[0], self->q.fd));
+	ASSERT_TRUE(gate_wait(&used));
+	ASSERT_EQ(0, munmap(self->q.page, PAGE));
+	gate_open(&unmapped);
+	ASSERT_TRUE(gate_wait(&used));
+	EXPECT_TRUE(bytes_are(p, PAGE, 3));
+	ASSERT_EQ(0, close(self->q.fd));
+	self->q.fd = -1;
+	gate_open(&closed);
+	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_TRUE(bytes_are(p, PAGE, 4));
 	munmap(p, PAGE);
+}
+
+/* A process that lives in the address space of another */
+struct tenant {
+	struct sva_queue q;
+	uint64_t *word;
+	pid_t owner;
+	bool done;
+};
+
+static int tenant(void *arg)
+{
+	struct tenant *t = arg;
+	long mine, owners;
+
+	CHECK(!sva_open(device[0], &t->q));
+	CHECK(sva_pasids(device[0], getpid(), &mine, 1) == 1);
+	CHECK(sva_pasids(device[0], t->owner, &owners, 1) == 1);
+	CHECK(mine == owners);
+	CHECK(sva_submit(&t->q, &(struct sva_op){
+		.op = SVADEV_OP_FETCH_ADD, .dst = t->word, .value = 1,
+		.len = 8, .hammer_ns = HAMMER_NS }));
+	t->done = true;
+	_exit(0);
+}
+
+TEST_F(sva, address_space_shared)
+{
+	struct tenant t = { .owner = getpid() };
+	size_t stack = 64 * PAGE;
+	uint8_t *s = map_pages(64, PROT_READ | PROT_WRITE);
+	uint64_t seen, mine = 0;
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, s);
+	t.word = (void *)map_pages(1, PROT_READ | PROT_WRITE);
+	ASSERT_NE(MAP_FAILED, t.word);
+
+	/* As vfork(), which must not call functions */
+	pid = clone(tenant, s + stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &t);
+	ASSERT_LT(0, pid);
+	ASSERT_EQ(0, wait_child(pid));
+	ASSERT_TRUE(t.done);
+
+	/*
+	 * The tenant is gone. Its file was closed, but the mapping of the queue
+	 * is in our address space, which the device goes on using.
+	 */
+	seen = sva_load(t.word);
+	usleep(HAMMER_US);
+	EXPECT_LT(seen, sva_load(t.word));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_fetch_add(&self->q, &mine, 1, 8));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_end_hammer(&t.q));
+	EXPECT_EQ(t.q.rounds, sva_load(t.word));
+	ASSERT_EQ(0, munmap(t.q.page, PAGE));
+	ASSERT_TRUE(queues_are_back(&self->before, 1));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_fetch_add(&self->q, &mine, 1, 8));
+	EXPECT_EQ(2, mine);
+	munmap(t.word, PAGE);
+	munmap(s, stack);
 }

@@ -96,6 +96,36 @@ static inline int sva_pci_name(int number, char name[SVA_PCI_NAME_LEN])
 	return 0;
 }
 
+#define SVA_PCI_CAP_PASID	0x1b
+
+/* How many bits the PASIDs of a device have. 0 if it has none. */
+static inline unsigned int sva_pasid_bits(int number)
+{
+	unsigned int pos = 0x100, bits = 0;
+	char path[64];
+	uint32_t cap;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/class/uacce/svadev-%d/device/config",
+		 number);
+	f = fopen(path, "r");
+	if (!f)
+		return 0;
+	/* Extended capabilities are a list, in the order of the file or not */
+	while (pos && !fseek(f, pos, SEEK_SET) &&
+	       fread(&cap, sizeof(cap), 1, f) == 1) {
+		if ((cap & 0xffff) != SVA_PCI_CAP_PASID) {
+			pos = cap >> 20;
+			continue;
+		}
+		if (fread(&cap, sizeof(cap), 1, f) == 1)
+			bits = cap >> 8 & 0x1f;
+		break;
+	}
+	fclose(f);
+	return bits;
+}
+
 /* A file of the device in debugfs */
 static inline FILE *sva_debugfs(int number, const char *file)
 {
