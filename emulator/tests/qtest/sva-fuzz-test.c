@@ -62,6 +62,7 @@
 #define POOL_SIZE       0x30000ull
 #define LOW_SIZE        0x40000000ull   /* of what is mapped here */
 
+#define SEED            1
 #define BURSTS          400
 #define STEPS           120
 #define HEAP_SLACK_KB   (16 * KiB)      /* 16MB */
@@ -707,6 +708,29 @@ static void check_forbidden(Fuzz *f)
     g_assert(data == -1 && errno == ENXIO);
 }
 
+/* Bursts that are all refused at the door would find nothing */
+static void check_depth(Fuzz *f)
+{
+    static const char *const reached[] = {
+        "tlb.hit", "tlb.miss", "cfg.hit", "stale.tlb", "stale.cfg",
+        "stall.total", "resume.retry", "resume.abort", "resume.unknown",
+        "evt.lost", "cmd.bad", "cmd.cfgi_cd", "cmd.tlbi_nh_va",
+        "cmd.tlbi_s2_ipa", "evt.c_bad_streamid", "evt.c_bad_ste",
+        "evt.f_stream_dis", "evt.c_bad_ssid", "evt.c_bad_cd",
+        "evt.f_translation", "evt.f_addr_size", "evt.f_access",
+        "evt.f_permission", "evt.f_walk_eabt", "evt.f_cd_fetch",
+        "evt.f_ste_fetch"
+    };
+    int i;
+
+    for (i = 0; i < ARRAY_SIZE(reached); i++) {
+        uint64_t n = counter(f, reached[i]);
+
+        g_test_message("%s %" PRIu64, reached[i], n);
+        g_assert(n || f->seed != SEED || f->burst < BURSTS);
+    }
+}
+
 /* By the book: reset of the device, of all, or of nothing but registers */
 static void recover(Fuzz *f)
 {
@@ -943,7 +967,7 @@ static void start(Fuzz *f)
 
 static void test_fuzz(void)
 {
-    Fuzz f = { .seed = number_from_env("SVA_FUZZ_SEED", 1) };
+    Fuzz f = { .seed = number_from_env("SVA_FUZZ_SEED", SEED) };
     uint32_t bursts = number_from_env("SVA_FUZZ_BURSTS", BURSTS);
 
     g_test_message("SVA_FUZZ_SEED=0x%x SVA_FUZZ_BURSTS=%u", f.seed, bursts);
@@ -964,6 +988,10 @@ static void test_fuzz(void)
         if (f.burst == bursts / 8) {
             f.heap_kb = heap_kb(&f);
         }
+    }
+
+    if (f.machine->smmu) {
+        check_depth(&f);
     }
 
     qtest_remove_abrt_handler(&f);
