@@ -2,8 +2,9 @@
  * Strict caching for the SMMU models: what hardware may still hold.
  *
  * A TLB that forgets early hides the invalidation that software forgot. In
- * strict mode the TLB keeps everything until it is told otherwise: it grows
- * rather than evict, and it also holds the table descriptors of a walk, which
+ * strict mode the TLB keeps everything until it is told otherwise, even through
+ * a reset: it grows rather than evict, to a size that is there only to save the
+ * host from a guest that never invalidates, and it also holds the table descriptors of a walk, which
  * a Leaf=1 invalidation does not touch (IHI 0070, 4.4). Descriptors that cause
  * a Translation or an Access flag fault are never held (DDI 0487, D8.16).
  *
@@ -101,6 +102,8 @@ void smmu_strict_table_insert(SMMUState *bs, SMMUTransCfg *cfg,
     if (!caches_tables(bs, cfg)) {
         return;
     }
+
+    smmu_iotlb_make_room(bs);
 
     key = g_new(SMMUIOTLBKey, 1);
     *key = table_key(cfg, iova, level, granule_sz);

@@ -23,8 +23,9 @@
 
 struct SMMUv3Stall {
     SMMUEventInfo event;
-    PCISVAWaiter *waiter;       /* NULL if the requester went away */
+    PCISVAWaiter *waiter;       /* NULL if the requester is gone */
     bool retry;                 /* the answer */
+    SMMUv3StallList *list;      /* that it is on; NULL once it has a STAG */
     QTAILQ_ENTRY(SMMUv3Stall) next;
 };
 
@@ -53,7 +54,8 @@ static void answer(SMMUv3State *s, SMMUv3Stall *stall, bool retry)
 
     sva->stall_now--;
     stall->retry = retry;
-    QTAILQ_INSERT_TAIL(&sva->answered, stall, next);
+    stall->list = &sva->answered;
+    QTAILQ_INSERT_TAIL(stall->list, stall, next);
     timer_mod_ns(sva->answer_timer, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
 }
 
@@ -84,6 +86,7 @@ static void report(SMMUv3State *s)
         }
 
         QTAILQ_REMOVE(&sva->unreported, stall, next);
+        stall->list = NULL;
         sva->slot[stag] = stall;
         stall->event.u.f_walk_eabt.stall = true;
         stall->event.u.f_walk_eabt.stag = stag;
@@ -108,7 +111,8 @@ void smmuv3_stall_begin(SMMUv3State *s, const SMMUEventInfo *event,
     stall->event = *event;
     stall->waiter = waiter;
     waiter->owner = stall;
-    QTAILQ_INSERT_TAIL(&sva->unreported, stall, next);
+    stall->list = &sva->unreported;
+    QTAILQ_INSERT_TAIL(stall->list, stall, next);
 
     sva->stall_total++;
     sva->stall_now++;
@@ -119,17 +123,27 @@ void smmuv3_stall_begin(SMMUv3State *s, const SMMUEventInfo *event,
 
 /**
  * smmuv3_stall_cancel - forget a requester
+ * @s: SMMU
  * @waiter: its request, stalled or not
  *
- * As in hardware, the fault remains, and software is to answer it.
+ * As in hardware, a fault that software was told of remains, and is to be
+ * answered. Others go with their requester, so that there are never more faults
+ * than STAGs and requesters together.
  */
-void smmuv3_stall_cancel(PCISVAWaiter *waiter)
+void smmuv3_stall_cancel(SMMUv3State *s, PCISVAWaiter *waiter)
 {
     SMMUv3Stall *stall = waiter->owner;
 
-    if (stall) {
-        stall->waiter = NULL;
-        waiter->owner = NULL;
+    if (!stall) {
+        return;
+    }
+
+    waiter->owner = NULL;
+    stall->waiter = NULL;
+    if (stall->list) {
+        s->sva->stall_now -= stall->list == &s->sva->unreported;
+        QTAILQ_REMOVE(stall->list, stall, next);
+        g_free(stall);
     }
 }
 

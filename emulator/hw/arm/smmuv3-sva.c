@@ -13,9 +13,8 @@
  * it need not have had any effect yet (IHI 0070, 4.7.3). CMD_RESUME and
  * CMD_STALL_TERM act at once.
  *
- * Limits: stage 2 does not stall (STE.S2S is a bad STE) and is not checked for
- * stale entries; entries are not shared as global (nG is ignored); XN bits are
- * ignored; events are not merged.
+ * Limits: stage 2 is not checked for stale entries; entries are not shared as
+ * global (nG is ignored); XN bits are ignored; events are not merged.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -103,6 +102,7 @@ static void register_stats(SMMUv3State *s)
         IOMMUStat more[] = {
             { "cfg.hit", &sva->cfg_hits },
             { "cfg.miss", &sva->cfg_misses },
+            { "tlb.full", &bs->iotlb_full },
             { "stale.tlb", &bs->iotlb_stale },
             { "stale.cfg", &sva->cfg_stale },
             { "evt.stall", &sva->evt_stall },
@@ -156,8 +156,8 @@ bool smmuv3_sva_realize(SMMUv3State *s, Error **errp)
         error_setg(errp, "stall-max must not be 0");
         return false;
     }
-    if (!bs->iotlb_size) {
-        error_setg(errp, "x-iotlb-size must not be 0");
+    if (!bs->iotlb_size || !bs->strict_size) {
+        error_setg(errp, "x-iotlb-size and x-strict-size must not be 0");
         return false;
     }
 
@@ -204,7 +204,6 @@ void smmuv3_sva_init_idr(SMMUv3State *s)
 void smmuv3_sva_reset(SMMUv3State *s)
 {
     if (s->sva) {
-        g_hash_table_remove_all(s->sva->cfg);
         g_queue_clear_full(&s->sva->deferred, g_free);
         smmuv3_stall_terminate(s, 0, 0);
     }
@@ -408,8 +407,8 @@ static int translate(SMMUDevice *sdev, const SMMURequest *req, hwaddr addr,
     switch (status) {
     case SMMU_TRANS_ERROR:
         describe_request(&event, req, addr, access);
-        if (waiter && cfg.stall && is_translation_fault(&event) &&
-            !event.u.f_walk_eabt.s2) {
+        if (waiter && is_translation_fault(&event) &&
+            (event.u.f_walk_eabt.s2 ? cfg.s2cfg.stall : cfg.stall)) {
             smmuv3_stall_begin(s, &event, waiter);
             return -EINPROGRESS;
         }
@@ -459,7 +458,7 @@ static int smmuv3_sva_translate(PCIBus *bus, void *opaque, int devfn,
 static void smmuv3_sva_cancel(PCIBus *bus, void *opaque, int devfn,
                               PCISVAWaiter *waiter)
 {
-    smmuv3_stall_cancel(waiter);
+    smmuv3_stall_cancel(ARM_SMMUV3(opaque), waiter);
 }
 
 static int smmuv3_sva_peek(PCIBus *bus, void *opaque, int devfn,

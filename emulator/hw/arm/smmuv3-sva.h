@@ -72,7 +72,7 @@ void smmuv3_cfg_inval(SMMUv3State *s, Cmd *cmd);
 void smmuv3_stall_init(SMMUv3State *s);
 void smmuv3_stall_begin(SMMUv3State *s, const SMMUEventInfo *event,
                         PCISVAWaiter *waiter);
-void smmuv3_stall_cancel(PCISVAWaiter *waiter);
+void smmuv3_stall_cancel(SMMUv3State *s, PCISVAWaiter *waiter);
 void smmuv3_stall_update(SMMUv3State *s);
 void smmuv3_stall_resume(SMMUv3State *s, Cmd *cmd);
 void smmuv3_stall_terminate(SMMUv3State *s, uint32_t sid, uint32_t sid_mask);

@@ -27,6 +27,7 @@
 #define SLOT            3               /* of the first svadev, */
 #define SID             (SLOT << 3)     /* and its StreamID */
 #define SID2            ((SLOT + 1) << 3)
+#define SID3            ((SLOT + 2) << 3)       /* of one that few tests have */
 
 /* Memory, all set up here */
 #define STRTAB          0x44000000ull
@@ -65,12 +66,18 @@
 #define  Q_OVFLG        (1u << 31)
 
 /* Commands */
+#define PREFETCH_CONFIG 0x01
+#define PREFETCH_ADDR   0x02
 #define CFGI_STE        0x03
 #define CFGI_ALL        0x04
 #define CFGI_CD         0x05
 #define CFGI_CD_ALL     0x06
+#define TLBI_NH_ALL     0x10
 #define TLBI_NH_ASID    0x11
 #define TLBI_NH_VA      0x12
+#define TLBI_NH_VAA     0x13
+#define TLBI_S12_VMALL  0x28
+#define TLBI_S2_IPA     0x2a
 #define TLBI_NSNH_ALL   0x30
 #define RESUME          0x44
 #define  RESUME_RETRY   (1u << 12)
@@ -103,8 +110,13 @@
 #define STE_CDMAX(n)    ((uint64_t)(n) << 59)
 #define STE1_DSS(d)     ((uint64_t)(d))
 #define STE1_S1STALLD   (1ull << 27)
+/* Stage 2: 39 bits from level 1, pages of 4KB, 44 bits out, AArch64, S2R */
+#define STE2_S2         (25ull << 32 | 1ull << 38 | 4ull << 48 | 1ull << 51 | \
+                         1ull << 58)
+#define STE2_S2S        (1ull << 57)
 
 #define CD_T0SZ         25ull
+#define CD_TG0_64K      (1ull << 6)
 #define CD_EPD0         (1ull << 14)
 #define CD_EPD1         (1ull << 30)
 #define CD_V            (1ull << 31)
@@ -128,6 +140,8 @@
 #define PTE_AF          (1ull << 10)
 #define PTE_NG          (1ull << 11)
 #define PTE_RW          (PTE_PAGE | PTE_USER | PTE_AF | PTE_NG)
+#define PTE_S2_RW       (PTE_PAGE | 3ull << 6 | PTE_AF)
+#define PTE_BLOCK       (1ull | PTE_USER | PTE_AF | PTE_NG)
 #define PTE_APTABLE_RO  (1ull << 62)
 #define PTE_APTABLE_PRV (1ull << 61)
 
@@ -471,6 +485,18 @@ static void faults(Bench *b, int ssid, uint64_t va, uint8_t type)
 
 /* The bench */
 
+static void setup(Bench *b)
+{
+    put(b, SMMU + STRTAB_BASE, STRTAB);
+    set_reg(b, STRTAB_BASE_CFG, STRTAB_LOG2);
+    put(b, SMMU + CMDQ_BASE, CMDQ | QUEUE_LOG2);
+    put(b, SMMU + EVENTQ_BASE, EVTQ | b->evt_log2);
+    set_reg(b, CR0, CR0_ALL);
+
+    setup_dev(b, 0);
+    setup_dev(b, 1);
+}
+
 static Bench start_small(const char *props, int evt_log2)
 {
     Bench b = { .next_table = TABLES, .evt_log2 = evt_log2 };
@@ -482,14 +508,7 @@ static Bench start_small(const char *props, int evt_log2)
                         NR_QUEUES, SLOT + 1, NR_QUEUES);
 
     qtest_memset(b.qts, STRTAB, 0, TABLES - STRTAB);
-    put(&b, SMMU + STRTAB_BASE, STRTAB);
-    set_reg(&b, STRTAB_BASE_CFG, STRTAB_LOG2);
-    put(&b, SMMU + CMDQ_BASE, CMDQ | QUEUE_LOG2);
-    put(&b, SMMU + EVENTQ_BASE, EVTQ | evt_log2);
-    set_reg(&b, CR0, CR0_ALL);
-
-    setup_dev(&b, 0);
-    setup_dev(&b, 1);
+    setup(&b);
     return b;
 }
 
@@ -988,6 +1007,26 @@ static void test_two_level_stream_table(void)
     cmd_sync(&b);
     reaches(&b, 1, VA, DATA);
     g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 2);
+
+    /* A leaf of 16 STEs, not one of which it is; then one of 32 */
+    put(&b, CDTAB_L2, STRTAB | 5);
+    cmd(&b, CFGI_STE, 0, SID, 0);
+    cmd_sync(&b);
+    faults(&b, 1, VA, C_BAD_STREAMID);
+    put(&b, CDTAB_L2, STRTAB | 6);
+    cmd(&b, CFGI_STE, 0, SID, 0);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+
+    /* Back to one level */
+    set_reg(&b, CR0, CR0_ALL & ~CR0_SMMUEN);
+    put(&b, SMMU + STRTAB_BASE, STRTAB);
+    set_reg(&b, STRTAB_BASE_CFG, STRTAB_LOG2);
+    cmd(&b, CFGI_ALL, 0, 0, 31);
+    cmd_sync(&b);
+    put(&b, CDTAB_L2, 0);
+    set_reg(&b, CR0, CR0_ALL);
+    reaches(&b, 1, VA, DATA);
     stop(&b);
 }
 
@@ -1253,6 +1292,278 @@ static void test_strict(void)
     reaches(&b, 1, VA, DATA);
     tlbi_va(&b, 1, VA, false);
     faults(&b, 1, VA, F_TRANSLATION);
+    stop(&b);
+}
+
+static uint64_t read_by(Bench *b, int dev, int ssid, uint64_t va)
+{
+    set_queue(b, dev, 0, ssid, 0);
+    return start_op(b, dev, 0, SVADEV_OP_READ, va, 0);
+}
+
+/* What each command invalidates, at the next CMD_SYNC, and nothing else */
+static void test_commands(void)
+{
+    /* Uses of the caches: stage 1 of two VMIDs, and stage 2 */
+    enum { A1 = 1, A1_NEXT = 2, A2 = 4, OTHER_VMID = 8, S2 = 16, S1 = 15 };
+    static const struct {
+        int dev, ssid;
+        uint64_t va;
+    } uses[] = {
+        { 0, 1, VA }, { 0, 1, VA + PAGE }, { 0, 2, VA }, { 1, 1, VA },
+        { 2, -1, VA }
+    };
+    static const struct {
+        uint8_t op;
+        uint32_t flags, word1;
+        uint64_t dword1;
+        int tlb, cds;           /* the uses that it ends */
+    } cases[] = {
+        { PREFETCH_CONFIG, 0, SID, 0, 0, 0 },
+        { PREFETCH_ADDR, 0, SID, VA, 0, 0 },
+        { CFGI_STE, 0, SID, LEAF, 0, A1 | A1_NEXT | A2 },
+        { CFGI_STE, 0, SID2, 0, 0, OTHER_VMID },
+        { CFGI_STE, 0, SID3, 0, 0, 0 },
+        { CFGI_ALL, 0, SID, 2, 0, A1 | A1_NEXT | A2 },  /* a range of 8 */
+        { CFGI_ALL, 0, 0, 31, 0, S1 },
+        { CFGI_CD, 1 << 12, SID, LEAF, 0, A1 | A1_NEXT },
+        { CFGI_CD, 2 << 12, SID, 0, 0, A2 },
+        { CFGI_CD, 1 << 12, SID2, LEAF, 0, OTHER_VMID },
+        { CFGI_CD_ALL, 0, SID, 0, 0, A1 | A1_NEXT | A2 },
+        { CFGI_CD_ALL, 0, SID3, 0, 0, 0 },
+        { TLBI_NH_ALL, 0, 1, 0, A1 | A1_NEXT | A2, 0 },
+        { TLBI_NH_ALL, 0, 2, 0, OTHER_VMID, 0 },
+        { TLBI_NH_ASID, 0, 1 << 16 | 1, 0, A1 | A1_NEXT, 0 },
+        { TLBI_NH_ASID, 0, 1 << 16 | 2, 0, OTHER_VMID, 0 },
+        { TLBI_NH_VA, 0, 1 << 16 | 1, VA | LEAF, A1, 0 },
+        { TLBI_NH_VA, 0, 2 << 16 | 1, VA, A2, 0 },
+        { TLBI_NH_VA, 0, 1 << 16 | 3, VA, 0, 0 },
+        { TLBI_NH_VAA, 0, 1, VA | LEAF, A1 | A2, 0 },
+        { TLBI_NH_VAA, 0, 1, VA + PAGE, A1_NEXT, 0 },
+        { TLBI_S12_VMALL, 0, 1, 0, A1 | A1_NEXT | A2 | S2, 0 },
+        { TLBI_S12_VMALL, 0, 2, 0, OTHER_VMID, 0 },
+        { TLBI_S2_IPA, 0, 1, VA | LEAF, S2, 0 },
+        { TLBI_S2_IPA, 0, 1, VA + PAGE, 0, 0 },
+        { TLBI_S2_IPA, 0, 2, VA, 0, 0 },
+        { TLBI_NSNH_ALL, 0, 0, 0, S1 | S2, 0 },
+        { RESUME, RESUME_RETRY, SID, 0, 0, 0 },
+        { STALL_TERM, 0, SID, 0, 0, 0 },
+        { SYNC, 0, 0, 0, 0, 0 },
+    };
+    Bench b = start(STALL "-device svadev,addr=5,nr-queues=6");
+    uint64_t cd[ARRAY_SIZE(uses)], ttb[ARRAY_SIZE(uses)], cds2 = CDTAB_L2;
+    uint32_t asid[] = { 1, 1, 2, 1, 0 };
+    int i, j, pass;
+
+    setup_dev(&b, 2);
+    linear(&b, SID);
+    put(&b, STRTAB + SID * 64 + 16, 1);
+    put(&b, STRTAB + SID2 * 64 + 16, 2);
+    set_ste(&b, SID2, STE_V | STE_S1 | cds2 | STE_CDMAX(6), STE1_DSS(2));
+    for (j = 0; j < ARRAY_SIZE(uses); j++) {
+        cd[j] = (uses[j].dev ? cds2 : CDTAB) + uses[j].ssid * 64;
+        ttb[j] = j == 1 ? ttb[0] : new_table(&b);
+        desc(&b, ttb[j], VA, 3);
+    }
+    put(&b, STRTAB + SID3 * 64 + 16, STE2_S2 | 1);
+    put(&b, STRTAB + SID3 * 64 + 24, ttb[4]);
+    set_ste(&b, SID3, STE_V | STE_S2, 0);
+
+    for (i = 0; i < ARRAY_SIZE(cases); i++) {
+        /* Once with the translations gone, once with the CDs */
+        for (pass = 0; pass < 2; pass++) {
+            int ends = pass ? cases[i].cds : cases[i].tlb;
+
+            for (j = 0; j < ARRAY_SIZE(uses); j++) {
+                map(&b, ttb[j], uses[j].va,
+                    DATA | (j == 4 ? PTE_S2_RW : PTE_RW));
+                if (j < 4) {
+                    set_cd(&b, cd[j], CD_BASE | CD_ASID(asid[j]), ttb[j]);
+                }
+            }
+            cmd(&b, CFGI_ALL, 0, 0, 31);
+            cmd(&b, TLBI_NSNH_ALL, 0, 0, 0);
+            cmd_sync(&b);
+            for (j = 0; j < ARRAY_SIZE(uses); j++) {
+                g_assert_cmpuint(read_by(&b, uses[j].dev, uses[j].ssid,
+                                         uses[j].va), ==, SVADEV_STATUS_OK);
+            }
+            for (j = 0; j < ARRAY_SIZE(uses); j++) {
+                if (!pass) {
+                    map(&b, ttb[j], uses[j].va, 0);
+                } else if (j < 4) {
+                    put(&b, cd[j], 0);
+                }
+            }
+
+            cmd(&b, cases[i].op, cases[i].flags, cases[i].word1,
+                cases[i].dword1);
+            for (j = 0; j < ARRAY_SIZE(uses); j++) {
+                g_assert_cmpuint(read_by(&b, uses[j].dev, uses[j].ssid,
+                                         uses[j].va), ==, SVADEV_STATUS_OK);
+            }
+            no_event(&b);
+            cmd_sync(&b);
+            for (j = 0; j < ARRAY_SIZE(uses); j++) {
+                bool gone = ends & 1 << j;
+
+                g_assert_cmpuint(read_by(&b, uses[j].dev, uses[j].ssid,
+                                         uses[j].va), ==,
+                                 gone ? SVADEV_STATUS_FAULT : SVADEV_STATUS_OK);
+                if (gone) {
+                    expect_event(&b, pass ? C_BAD_CD : F_TRANSLATION);
+                }
+            }
+            no_event(&b);
+        }
+    }
+    stop(&b);
+}
+
+static void put_cmd(Bench *b, int i, uint8_t op, uint32_t word1,
+                    uint64_t dword1)
+{
+    put(b, CMDQ + i * 16, (uint64_t)word1 << 32 | op);
+    put(b, CMDQ + i * 16 + 8, dword1);
+}
+
+/* What is behind a CMD_SYNC in the queue is no business of it */
+static void test_sync(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    map(&b, ttb, VA + PAGE, (DATA + PAGE) | PTE_RW);
+    reaches(&b, 1, VA, DATA);
+    reaches(&b, 1, VA + PAGE, DATA + PAGE);
+    map(&b, ttb, VA, 0);
+    map(&b, ttb, VA + PAGE, 0);
+    set_cd(&b, cd_of(2), CD_BASE | CD_ASID(1), ttb);
+
+    put_cmd(&b, 0, TLBI_NH_VA, 1 << 16, VA);
+    put_cmd(&b, 1, SYNC, 0, 0);
+    put_cmd(&b, 2, TLBI_NH_VA, 1 << 16, VA + PAGE);
+    put_cmd(&b, 3, CFGI_CD_ALL, SID, 0);
+    b.cmd_prod = 4;
+    set_reg(&b, CMDQ_PROD, b.cmd_prod);
+    g_assert_cmphex(reg(&b, CMDQ_CONS), ==, b.cmd_prod);
+
+    set_cd(&b, cd_of(1), 0, 0);
+    faults(&b, 1, VA, F_TRANSLATION);
+    reaches(&b, 1, VA + PAGE, DATA + PAGE);
+    cmd_sync(&b);
+    faults(&b, 1, VA, C_BAD_CD);
+    faults(&b, 2, VA + PAGE, F_TRANSLATION);
+
+    /* Nor is an error */
+    put_cmd(&b, b.cmd_prod, SYNC, 0, 0);
+    put_cmd(&b, b.cmd_prod + 1, 0, 0, 0);
+    put_cmd(&b, b.cmd_prod + 2, SYNC, 0, 0);
+    b.cmd_prod += 2;
+    set_reg(&b, CMDQ_PROD, b.cmd_prod + 1);
+    g_assert_cmphex(reg(&b, CMDQ_CONS), ==, 1 << 24 | (b.cmd_prod - 1));
+    expect_cmd_error(&b, 1);
+    stop(&b);
+}
+
+/* A reset empties no cache that may outlive it */
+static void test_reset(void)
+{
+    static const char *const props[] = {
+        SSID16, SSID16 "-global arm-smmuv3.strict=off"
+    };
+    int i;
+
+    for (i = 0; i < ARRAY_SIZE(props); i++) {
+        Bench b = start(props[i]);
+        uint64_t ttb;
+
+        linear(&b, SID);
+        ttb = one_page(&b, 1, 1, 0, DATA);
+        reaches(&b, 1, VA, DATA);
+        map(&b, ttb, VA, 0);
+        set_cd(&b, cd_of(1), CD_BASE | CD_ASID(2), ttb);
+
+        qtest_system_reset(b.qts);
+        b.cmd_prod = 0;
+        b.evt_cons = 0;
+        setup(&b);
+        if (!i) {
+            reaches(&b, 1, VA, DATA);
+            g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 1);
+            g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+            cmd(&b, CFGI_ALL, 0, 0, 31);
+            cmd(&b, TLBI_NSNH_ALL, 0, 0, 0);
+            cmd_sync(&b);
+        }
+        faults(&b, 1, VA, F_TRANSLATION);
+        stop(&b);
+    }
+}
+
+/* The end of growth, for a guest that never invalidates */
+static void test_full(void)
+{
+    Bench b = start(SSID16 "-global arm-smmuv3.x-strict-size=8");
+    uint64_t ttb;
+    int i;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    /* Two tables and six pages */
+    for (i = 0; i < 6; i++) {
+        map(&b, ttb, VA + i * PAGE, (DATA + i * PAGE) | PTE_RW);
+        reaches(&b, 1, VA + i * PAGE, DATA + i * PAGE);
+    }
+    g_assert_cmpuint(counter(&b, "tlb.full"), ==, 0);
+    map(&b, ttb, VA + 6 * PAGE, (DATA + 6 * PAGE) | PTE_RW);
+    reaches(&b, 1, VA + 6 * PAGE, DATA + 6 * PAGE);
+    g_assert_cmpuint(counter(&b, "tlb.full"), ==, 1);
+    map(&b, ttb, VA, 0);
+    faults(&b, 1, VA, F_TRANSLATION);
+    stop(&b);
+}
+
+/* Pages and blocks of other sizes than 4KB */
+static void test_granules(void)
+{
+    Bench b = start(SSID16);
+    uint64_t l0 = new_table(&b), l2 = TABLES + 0x80000, l3 = TABLES + 0x90000;
+    int i;
+
+    linear(&b, SID);
+
+    /* Blocks of 512GB, which there are not, and of 1GB and 2MB */
+    set_cd(&b, cd_of(1), (CD_BASE & ~0x3full) | 16 | CD_ASID(1), l0);
+    put(&b, l0, RAM | PTE_BLOCK);
+    faults(&b, 1, DATA, F_TRANSLATION);
+    put(&b, l0, new_table(&b) | PTE_TABLE);
+    put(&b, (get(&b, l0) & ~3ull) + 8, RAM | PTE_BLOCK);
+    reaches(&b, 1, DATA, DATA);
+    put(&b, (get(&b, l0) & ~3ull), new_table(&b) | PTE_TABLE);
+    put(&b, b.next_table - PAGE, (DATA & ~(2 * MiB - 1)) | PTE_BLOCK);
+    reaches(&b, 1, 5 * PAGE, DATA + 5 * PAGE);
+
+    /* 64KB: an invalidation of one page from an address in its middle */
+    qtest_memset(b.qts, l2, 0, 0x20000);
+    set_cd(&b, cd_of(2), CD_BASE | CD_TG0_64K | CD_ASID(2), l2);
+    put(&b, l2, l3 | PTE_TABLE);
+    for (i = 0; i < 2; i++) {
+        put(&b, l3 + ((VA >> 16) + i) * 8, (DATA + i * 0x10000) | PTE_RW);
+        reaches(&b, 2, VA + i * 0x10000, DATA + i * 0x10000);
+        put(&b, l3 + ((VA >> 16) + i) * 8, 0);
+    }
+    cmd(&b, TLBI_NH_VA, 0, 2 << 16, (VA + PAGE) | 3 << 10 | LEAF);
+    cmd_sync(&b);
+    faults(&b, 2, VA, F_TRANSLATION);
+    reaches(&b, 2, VA + 0x10000, DATA + 0x10000);
+
+    /* A block at level 1, where only 4KB has them: 16KB, 47 bits */
+    set_cd(&b, cd_of(3), (CD_BASE & ~0x3full) | 17 | 2 << 6 | CD_ASID(3), l2);
+    put(&b, l2, RAM | PTE_BLOCK);
+    faults(&b, 3, VA, F_TRANSLATION);
     stop(&b);
 }
 
@@ -1550,6 +1861,90 @@ static void test_eventq_overflow(void)
     stop(&b);
 }
 
+/* Nobody else can count the faults that have no STAG: it is up to the SMMU */
+static void test_abandoned(void)
+{
+    Bench b = start_stall("-global arm-smmuv3.stall-max=2", QUEUE_LOG2);
+    int i;
+
+    one_page(&b, 1, 1, CD_S, DATA);
+    for (i = 0; i < 100; i++) {
+        set_queue(&b, 0, 0, 1, 0);
+        start_op(&b, 0, 0, SVADEV_OP_WRITE, VA + PAGE, 1);
+        qtest_writel(b.qts, MMIO + SVADEV_RESET, 1);
+        g_assert_cmpuint(counter(&b, "stall.now"), ==, MIN(i + 1, 2));
+    }
+
+    /* An answer to one whose requester is gone is delivered to nobody */
+    set_queue(&b, 0, 0, 1, 0);
+    stalls(&b, 0, 0, VA + PAGE);
+    cmd(&b, STALL_TERM, 0, SID, 0);
+    qtest_writel(b.qts, MMIO + SVADEV_RESET, 1);
+    step(&b);
+    g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_IDLE);
+    g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+    expect_stall(&b, SID, VA + PAGE);
+    expect_stall(&b, SID, VA + PAGE);
+    no_event(&b);
+    stop(&b);
+}
+
+/* Stage 2 stalls if STE.S2S says so, whatever the CD says */
+static void test_stage2(void)
+{
+    Bench b = start(STALL);
+    uint64_t ttb = new_table(&b);
+    Event e;
+
+    desc(&b, ttb, VA, 3);
+    put(&b, STRTAB + SID * 64 + 16, STE2_S2);
+    put(&b, STRTAB + SID * 64 + 24, ttb);
+    set_ste(&b, SID, STE_V | STE_S2, 0);
+    faults(&b, -1, VA, F_TRANSLATION);
+
+    put(&b, STRTAB + SID * 64 + 16, STE2_S2 | STE2_S2S);
+    cmd(&b, CFGI_STE, 0, SID, LEAF);
+    cmd_sync(&b);
+    set_queue(&b, 0, 0, -1, 0);
+    stalls(&b, 0, 0, VA);
+    e = expect_event(&b, F_TRANSLATION);
+    g_assert(e.stall && e.s2 && !e.ssv);
+    g_assert_cmphex(e.addr, ==, VA);
+    map(&b, ttb, VA, DATA | PTE_S2_RW);
+    resume(&b, SID, e.stag, RESUME_RETRY);
+    step(&b);
+    g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_OK);
+    reaches(&b, -1, VA, DATA);
+    stop(&b);
+
+    b = start(SSID16);
+    put(&b, STRTAB + SID * 64 + 16, STE2_S2 | STE2_S2S);
+    put(&b, STRTAB + SID * 64 + 24, TABLES);
+    set_ste(&b, SID, STE_V | STE_S2, 0);
+    faults(&b, -1, VA, C_BAD_STE);
+    stop(&b);
+}
+
+/* Events go to memory, not to registers, and it is an error to ask for that */
+static void test_eventq_abort(void)
+{
+    Bench b = start(SSID16);
+    uint64_t queues = MMIO + SVADEV_QUEUE(0);
+
+    linear(&b, SID);
+    one_page(&b, 1, 1, 0, DATA);
+    set_queue(&b, 0, 0, 1, 0);
+    put(&b, SMMU + EVENTQ_BASE, queues);
+    start_op(&b, 0, 0, SVADEV_OP_READ, VA + PAGE, 0);
+    g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_FAULT);
+    g_assert_cmphex(qtest_readl(b.qts, queues + SVADEV_Q_CTRL), ==,
+                    SVADEV_Q_CTRL_ENABLE);
+    g_assert_cmphex(reg(&b, GERROR) ^ reg(&b, GERRORN), ==, 1 << 2);
+    no_event(&b);
+    set_reg(&b, GERRORN, reg(&b, GERROR));
+    stop(&b);
+}
+
 /* Take an interrupt of the event queue, if there was one */
 static bool interrupted(Bench *b)
 {
@@ -1758,12 +2153,20 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-sva/cache/range", test_range);
     qtest_add_func("/smmuv3-sva/cache/no-eviction", test_no_eviction);
     qtest_add_func("/smmuv3-sva/cache/strict", test_strict);
+    qtest_add_func("/smmuv3-sva/cache/commands", test_commands);
+    qtest_add_func("/smmuv3-sva/cache/sync", test_sync);
+    qtest_add_func("/smmuv3-sva/cache/reset", test_reset);
+    qtest_add_func("/smmuv3-sva/cache/full", test_full);
+    qtest_add_func("/smmuv3-sva/cache/granules", test_granules);
     qtest_add_func("/smmuv3-sva/stall/answers", test_stall);
     qtest_add_func("/smmuv3-sva/stall/quiet-cd", test_quiet_cd);
     qtest_add_func("/smmuv3-sva/stall/terminate", test_terminate);
     qtest_add_func("/smmuv3-sva/stall/cancel", test_cancel);
     qtest_add_func("/smmuv3-sva/stall/overflow", test_stall_overflow);
     qtest_add_func("/smmuv3-sva/stall/eventq-overflow", test_eventq_overflow);
+    qtest_add_func("/smmuv3-sva/stall/abandoned", test_abandoned);
+    qtest_add_func("/smmuv3-sva/stall/stage-2", test_stage2);
+    qtest_add_func("/smmuv3-sva/eventq-abort", test_eventq_abort);
     qtest_add_func("/smmuv3-sva/interrupt", test_interrupt);
     qtest_add_func("/smmuv3-sva/commands", test_bad_commands);
     qtest_add_func("/smmuv3-sva/garbage", test_garbage);
