@@ -406,7 +406,6 @@ static inline void find_devices(void)
 
 int main(int argc, char **argv)
 {
-	struct sva_counters counters;
 	struct machine before;
 	struct sva_queue q;
 	char now[256];
@@ -418,7 +417,7 @@ int main(int argc, char **argv)
 	find_devices();
 	if (!devices)
 		ksft_exit_skip("no /dev/svadev-*: not the emulated machine?\n");
-	if (sva_counters(device[0], &counters))
+	if (sva_counters(device[0], &before.counters))
 		ksft_exit_skip("cannot read the counters in debugfs\n");
 	if (!sva_capable(device[0]))
 		ksft_exit_skip("the kernel cannot do SVA on this machine\n");

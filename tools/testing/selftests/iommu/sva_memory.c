@@ -5,6 +5,10 @@
  */
 #include "sva_case.h"
 
+#include <linux/userfaultfd.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+
 /* Which memory the device reaches */
 
 TEST_F(sva, touched_malloc)
@@ -152,6 +156,310 @@ TEST_F(sva, shared_memory)
 	munmap(p, 2 * PAGE);
 }
 
+TEST_F(sva, file_hole_punched)
+{
+	size_t len = 3 * PAGE;
+	uint8_t *shared, *private;
+	int fd = memfd_create("sva", MFD_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, len));
+	shared = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	private = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	ASSERT_NE(MAP_FAILED, shared);
+	ASSERT_NE(MAP_FAILED, private);
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, shared, 7, len));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_write(&self->q, private + PAGE, 9, 1));
+
+	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			       PAGE, PAGE));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, shared, len));
+	EXPECT_EQ(2 * PAGE * 7, self->q.result);
+	EXPECT_EQ(1, self->q.faults);
+
+	/* A private copy is not part of the file any more */
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, private + PAGE, PAGE));
+	EXPECT_EQ((PAGE - 1) * 7 + 9, self->q.result);
+
+	/* What is written there now is */
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, shared + PAGE, 8, PAGE));
+	EXPECT_TRUE(bytes_are(shared + PAGE, PAGE, 8));
+
+	munmap(shared, len);
+	munmap(private, len);
+	close(fd);
+}
+
+TEST_F(sva, file_of_two_processes)
+{
+	struct gate ours, theirs;
+	int fd = memfd_create("sva", MFD_CLOEXEC);
+	uint8_t *p;
+	pid_t pid;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, 2 * PAGE));
+	ASSERT_TRUE(gate_init(&ours));
+	ASSERT_TRUE(gate_init(&theirs));
+
+	pid = fork();
+	if (!pid) {
+		uint8_t page[4096];
+
+		/* Written before anybody has mapped it */
+		memset(page, 1, sizeof(page));
+		CHECK(pwrite(fd, page, PAGE, 0) == (ssize_t)PAGE);
+		gate_open(&theirs);
+		CHECK(gate_wait(&ours));
+		CHECK(pread(fd, page, PAGE, PAGE) == (ssize_t)PAGE);
+		CHECK(bytes_are(page, PAGE, 2));
+
+		/* and while the device knows where it is */
+		memset(page, 3, sizeof(page));
+		CHECK(pwrite(fd, page, PAGE, 0) == (ssize_t)PAGE);
+		CHECK(!ftruncate(fd, PAGE));
+		_exit(0);
+	}
+	p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_TRUE(gate_wait(&theirs));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, PAGE));
+	EXPECT_EQ(PAGE, self->q.result);
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p + PAGE, 2, PAGE));
+	gate_open(&ours);
+	ASSERT_EQ(0, wait_child(pid));
+
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, PAGE));
+	EXPECT_EQ(3 * PAGE, self->q.result);
+	/* The other one has truncated it */
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_write(&self->q, p + PAGE, 1, 8));
+	munmap(p, 2 * PAGE);
+	close(fd);
+}
+
+TEST_F(sva, dev_zero)
+{
+	int i, fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	for (i = 0; i < 2; i++) {
+		uint8_t *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
+				  i ? MAP_SHARED : MAP_PRIVATE, fd, 0);
+
+		ASSERT_NE(MAP_FAILED, p);
+		ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, 2 * PAGE));
+		EXPECT_EQ(0, self->q.result);
+		EXPECT_LT(0, self->q.faults);
+		ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 4, PAGE));
+		EXPECT_TRUE(bytes_are(p, PAGE, 4));
+		EXPECT_TRUE(bytes_are(p + PAGE, PAGE, 0));
+		munmap(p, 2 * PAGE);
+	}
+	close(fd);
+}
+
+TEST_F(sva, locked_memory)
+{
+	uint8_t *p = map_pages(8, PROT_READ | PROT_WRITE);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, mlock(p, 8 * PAGE));
+
+	/* It is all there, and stays */
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 6, 8 * PAGE));
+	EXPECT_EQ(0, self->q.faults);
+	EXPECT_EQ(-1, madvise(p, 8 * PAGE, MADV_PAGEOUT));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, 8 * PAGE));
+	EXPECT_EQ(0, self->q.faults);
+	EXPECT_EQ(8 * PAGE * 6, self->q.result);
+
+	ASSERT_EQ(0, munlock(p, 8 * PAGE));
+	munmap(p, 8 * PAGE);
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_read(&self->q, p, 1));
+}
+
+TEST_F(sva, heap)
+{
+	uint8_t *p = sbrk(0);
+	size_t to_page = -(uintptr_t)p % PAGE;
+
+	/* Nothing allocates between here and the last sbrk() */
+	ASSERT_NE((void *)-1, sbrk(to_page + 8 * PAGE));
+	p += to_page;
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 5, 8 * PAGE));
+	EXPECT_EQ(8, self->q.faults);
+	EXPECT_TRUE(bytes_are(p, 8 * PAGE, 5));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_read(&self->q, p + 8 * PAGE, 1));
+
+	ASSERT_NE((void *)-1, sbrk(-4 * PAGE));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_fill(&self->q, p, 6, 8 * PAGE));
+	EXPECT_EQ(4 * PAGE, self->q.done);
+	EXPECT_EQ((uintptr_t)p + 4 * PAGE, self->q.fault_addr);
+
+	/* It grows again, with new pages */
+	ASSERT_NE((void *)-1, sbrk(4 * PAGE));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, 8 * PAGE));
+	EXPECT_EQ(4 * PAGE * 6, self->q.result);
+	sbrk(-(8 * PAGE + to_page));
+}
+
+/* Bounds of the first mapping with this name. Returns false if there is none. */
+static bool find_mapping(const char *name, uint8_t **start, uint8_t **end)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long from, to;
+	bool found = false;
+	char line[512];
+
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f)) {
+		found = strstr(line, name) &&
+			sscanf(line, "%lx-%lx", &from, &to) == 2;
+	}
+	fclose(f);
+	if (found) {
+		*start = (uint8_t *)from;
+		*end = (uint8_t *)to;
+	}
+	return found;
+}
+
+/*
+ * A stack grows when a CPU touches what is below it. A device does not make it
+ * grow: its page faults look for a mapping that has the address, as those of
+ * other users of a foreign address space do, since only a CPU has a stack
+ * pointer and an access to that place is more likely an error.
+ */
+TEST_F(sva, stack_does_not_grow)
+{
+	uint8_t *bottom, *top;
+
+	ASSERT_TRUE(find_mapping("[stack]", &bottom, &top));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_write(&self->q, bottom - 8, 1, 8));
+	EXPECT_EQ((uintptr_t)bottom - 8, self->q.fault_addr);
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_read(&self->q, bottom - PAGE, 8));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, bottom, PAGE));
+
+	/* Where it has grown for the CPU it is memory like any other */
+	*(volatile uint8_t *)(bottom - 3 * PAGE) = 7;
+	ASSERT_EQ(SVADEV_STATUS_OK,
+		  sva_fill(&self->q, bottom - 3 * PAGE, 8, 3 * PAGE));
+	EXPECT_TRUE(bytes_are(bottom - 3 * PAGE, 3 * PAGE, 8));
+	EXPECT_EQ(SVADEV_STATUS_FAULT,
+		  sva_write(&self->q, bottom - 3 * PAGE - 8, 1, 8));
+}
+
+/* What serves the page faults of a range, by hand */
+struct manager {
+	int fd;
+	uint8_t *page;		/* what to resolve faults with */
+	unsigned int asked;
+};
+
+static int uffd_fill(int fd, void *to, void *from)
+{
+	return ioctl(fd, UFFDIO_COPY, &(struct uffdio_copy){
+		.dst = (uintptr_t)to, .src = (uintptr_t)from, .len = PAGE });
+}
+
+static void *manager_main(void *arg)
+{
+	struct manager *m = arg;
+	struct uffd_msg msg;
+
+	while (read(m->fd, &msg, sizeof(msg)) == sizeof(msg)) {
+		if (msg.event != UFFD_EVENT_PAGEFAULT)
+			break;
+		__atomic_add_fetch(&m->asked, 1, __ATOMIC_SEQ_CST);
+		if (uffd_fill(m->fd, (void *)(msg.arg.pagefault.address &
+					      -PAGE), m->page))
+			break;
+	}
+	return NULL;
+}
+
+/*
+ * A device does not wait for a userfaultfd. Its faults are served by a worker
+ * of the kernel that cannot drop the mmap_lock, which a fault has to do to wait
+ * for a manager; and a manager that never answers would keep the device, and
+ * everybody who wants to unbind it, waiting. So the access fails, and the
+ * manager does not hear of it.
+ */
+TEST_F(sva, userfaultfd_missing)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range;
+	struct manager m = { .page = map_pages(1, PROT_READ | PROT_WRITE) };
+	uint8_t *p = map_pages(4, PROT_READ | PROT_WRITE);
+	pthread_t thread;
+	long burst;
+	FILE *f;
+
+	/*
+	 * A kernel with DEBUG_VM prints a trace when somebody has come who
+	 * cannot wait for a userfaultfd. That is what this is about, so: no.
+	 */
+	f = fopen("/proc/sys/kernel/printk_ratelimit_burst", "r+");
+	ASSERT_NE(NULL, f);
+	ASSERT_EQ(1, fscanf(f, "%ld", &burst));
+	rewind(f);
+	ASSERT_LT(0, fprintf(f, "0\n"));
+	ASSERT_EQ(0, fclose(f));
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, m.page);
+	pattern_set(m.page, PAGE, 1);
+	m.fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	ASSERT_LE(0, m.fd);
+	ASSERT_EQ(0, ioctl(m.fd, UFFDIO_API, &api));
+	range = (struct uffdio_register){
+		.range = { (uintptr_t)p, 4 * PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING };
+	ASSERT_EQ(0, ioctl(m.fd, UFFDIO_REGISTER, &range));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, manager_main, &m));
+
+	/* Missing: refused, with a manager that would be there to serve it */
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_read(&self->q, p, 8));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_write(&self->q, p, 1, 8));
+	usleep(HAMMER_US);
+	EXPECT_EQ(0, __atomic_load_n(&m.asked, __ATOMIC_SEQ_CST));
+
+	/* Served for a CPU, */
+	EXPECT_EQ(m.page[9], ((volatile uint8_t *)p)[9]);
+	EXPECT_EQ(1, __atomic_load_n(&m.asked, __ATOMIC_SEQ_CST));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_compare(&self->q, p, m.page, PAGE));
+	EXPECT_EQ(PAGE, self->q.result);
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 2, PAGE));
+	EXPECT_TRUE(bytes_are(p, PAGE, 2));
+
+	/* or filled before anybody asks, it is memory like any other */
+	ASSERT_EQ(0, uffd_fill(m.fd, p + PAGE, m.page));
+	ASSERT_EQ(SVADEV_STATUS_OK,
+		  sva_compare(&self->q, p + PAGE, m.page, PAGE));
+	EXPECT_EQ(PAGE, self->q.result);
+
+	/* Taken away again, it is missing again */
+	ASSERT_EQ(0, madvise(p, PAGE, MADV_DONTNEED));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_read(&self->q, p, 8));
+	EXPECT_EQ(1, __atomic_load_n(&m.asked, __ATOMIC_SEQ_CST));
+
+	/* Nobody's range any more: the kernel serves it */
+	ASSERT_EQ(0, ioctl(m.fd, UFFDIO_UNREGISTER, &range.range));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, PAGE));
+	EXPECT_EQ(0, self->q.result);
+
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+	close(m.fd);
+	f = fopen("/proc/sys/kernel/printk_ratelimit_burst", "w");
+	ASSERT_NE(NULL, f);
+	fprintf(f, "%ld\n", burst);
+	fclose(f);
+	munmap(p, 4 * PAGE);
+	munmap(m.page, PAGE);
+}
+
 /* What it must not do */
 
 TEST_F(sva, readonly_is_not_written)
@@ -231,6 +539,72 @@ TEST_F(sva, not_an_address)
 	EXPECT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, &before, 8));
 }
 
+/*
+ * Memory to be executed only. CPUs that cannot keep it from being read, such as
+ * that of this machine, may read it, and so may the device once it is there;
+ * but what the device asks the kernel for is to read, which the mapping denies.
+ */
+TEST_F(sva, exec_only)
+{
+	uint8_t *p = map_pages(2, PROT_EXEC);
+
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_read(&self->q, p, 8));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_write(&self->q, p, 1, 8));
+
+	ASSERT_EQ(0, mprotect(p, 2 * PAGE, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 9, 2 * PAGE));
+	ASSERT_EQ(0, mprotect(p, 2 * PAGE, PROT_EXEC));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_fill(&self->q, p, 1, 2 * PAGE));
+	EXPECT_EQ(0, self->q.done);
+
+	ASSERT_EQ(0, mprotect(p, 2 * PAGE, PROT_READ | PROT_EXEC));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, 2 * PAGE));
+	EXPECT_EQ(2 * PAGE * 9, self->q.result);
+	munmap(p, 2 * PAGE);
+}
+
+/* Mappings that have no pages of their own */
+TEST_F(sva, vdso_and_vvar)
+{
+	uint8_t *vdso = (uint8_t *)getauxval(AT_SYSINFO_EHDR), *vvar, *end;
+	uint8_t copy[64];
+
+	ASSERT_NE(NULL, vdso);
+	ASSERT_EQ(SVADEV_STATUS_OK,
+		  sva_copy(&self->q, copy, vdso, sizeof(copy)));
+	EXPECT_EQ(0, memcmp(copy, vdso, sizeof(copy)));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_write(&self->q, vdso, 0, 1));
+
+	ASSERT_TRUE(find_mapping("[vvar]", &vvar, &end));
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, vvar, PAGE));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_write(&self->q, vvar, 0, 1));
+}
+
+/*
+ * The registers of a device are mapped like memory, but this device reaches
+ * RAM only: DMA to them is translated, and fails on its way.
+ */
+TEST_F(sva, registers)
+{
+	uint64_t word = 0x1234;
+
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_read(&self->q, self->q.page, 8));
+	EXPECT_EQ((uintptr_t)self->q.page, self->q.fault_addr);
+	EXPECT_EQ(SVADEV_STATUS_FAULT,
+		  sva_write(&self->q, (uint8_t *)self->q.page + SVADEV_GO,
+			    SVADEV_GO_START, 8));
+	EXPECT_EQ(SVADEV_STATUS_FAULT,
+		  sva_fetch_add(&self->q, self->q.page, 1, 8));
+	EXPECT_EQ(SVADEV_STATUS_FAULT,
+		  sva_copy(&self->q, self->q.page, &word, 8));
+	EXPECT_EQ(0, self->q.done);
+	EXPECT_EQ(0, stalls_so_far(&self->before));
+
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fetch_add(&self->q, &word, 1, 8));
+	EXPECT_EQ(0x1235, word);
+}
+
 /* Changes of the address space */
 
 TEST_F(sva, upgrade_of_zero_page)
@@ -286,6 +660,35 @@ TEST_F(sva, upgrade_in_place)
 		       self->q.faults);
 	EXPECT_TRUE(bytes_are(p, PAGE, 3));
 	munmap(p, PAGE);
+}
+
+TEST_F(sva, upgrade_in_place_by_device)
+{
+	uint8_t *p = map_pages(4, PROT_READ | PROT_WRITE);
+	pid_t pid;
+	int i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	memset(p, 1, 4 * PAGE);
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	ASSERT_EQ(0, wait_child(pid));
+
+	/* As above, but it is the device that writes first, */
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, 4 * PAGE));
+	EXPECT_EQ(0, self->q.faults);
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(SVADEV_STATUS_OK,
+			  sva_fetch_add(&self->q, p + i * PAGE, 1, 8));
+		EXPECT_EQ(1, self->q.faults);
+	}
+	/* and once is enough */
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 3, 3 * PAGE));
+	EXPECT_EQ(0, self->q.faults);
+	EXPECT_TRUE(bytes_are(p, 3 * PAGE, 3));
+	EXPECT_TRUE(bytes_are(p + 3 * PAGE, PAGE, 1));
+	munmap(p, 4 * PAGE);
 }
 
 TEST_F(sva, munmap)
@@ -406,4 +809,21 @@ TEST_F(sva, mremap)
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, new, 2 * PAGE));
 	EXPECT_EQ(pattern_sum(2 * PAGE, 6), self->q.result);
 	munmap(new, 2 * PAGE);
+}
+
+TEST_F(sva, mremap_in_place)
+{
+	uint8_t *p = map_pages(4, PROT_READ | PROT_WRITE);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 1, 4 * PAGE));
+	ASSERT_EQ(p, mremap(p, 4 * PAGE, 2 * PAGE, 0));
+	EXPECT_EQ(SVADEV_STATUS_FAULT, sva_fill(&self->q, p, 2, 4 * PAGE));
+	EXPECT_EQ(2 * PAGE, self->q.done);
+
+	ASSERT_EQ(p, mremap(p, 2 * PAGE, 4 * PAGE, 0));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, 4 * PAGE));
+	EXPECT_EQ(2 * PAGE * 2, self->q.result);
+	EXPECT_EQ(2, self->q.faults);
+	munmap(p, 4 * PAGE);
 }
