@@ -63,7 +63,7 @@
 #define LOW_SIZE        0x40000000ull   /* of what is mapped here */
 
 #define SEED            1
-#define BURSTS          250
+#define BURSTS          180
 #define STEPS           100
 #define HEAP_SLACK_KB   (4 * KiB)       /* 4MB */
 #define MAX_WAIT        1000
