@@ -4,9 +4,10 @@
  * A TLB that forgets early hides the invalidation that software forgot. In
  * strict mode the TLB keeps everything until it is told otherwise, even through
  * a reset: it grows rather than evict, to a size that is there only to save the
- * host from a guest that never invalidates, and it also holds the table descriptors of a walk, which
- * a Leaf=1 invalidation does not touch (IHI 0070, 4.4). Descriptors that cause
- * a Translation or an Access flag fault are never held (DDI 0487, D8.16).
+ * host from a guest that never invalidates. It also holds the table descriptors
+ * of a walk, which a Leaf=1 invalidation does not touch (IHI 0070, 4.4).
+ * Descriptors that cause a Translation or an Access flag fault are never held
+ * (DDI 0487, D8.16).
  *
  * Each hit is compared with the tables in memory. A hit that grants more than
  * they do, or something else, is counted as stale: a DMA just used, or could

@@ -40,7 +40,7 @@
 #include <sys/prctl.h>
 
 #define PAGE            0x1000ull
-#define RAM_SIZE        (4 * GiB)
+#define RAM_SIZE        (6 * GiB)
 #define FORBIDDEN_HIGH  1               /* bits 47:32 of forbidden addresses */
 
 #define SLOT            3               /* of the first svadev */
@@ -63,9 +63,9 @@
 #define LOW_SIZE        0x40000000ull   /* of what is mapped here */
 
 #define SEED            1
-#define BURSTS          400
-#define STEPS           120
-#define HEAP_SLACK_KB   (16 * KiB)      /* 16MB */
+#define BURSTS          180
+#define STEPS           100
+#define HEAP_SLACK_KB   (4 * KiB)       /* 4MB */
 #define MAX_WAIT        1000
 
 typedef struct Machine {
@@ -315,6 +315,7 @@ static void read_any(Fuzz *f, uint64_t addr, int log2size)
 /* 39 bits, 4KB, from level 1, 44 bits out, AArch64, R */
 #define STE2_S2         (25ull << 32 | 1ull << 38 | 4ull << 48 | 1ull << 51 | \
                          1ull << 58)
+#define STE2_S2AA64     (1ull << 51)
 #define STE2_S2S        (1ull << 57)
 /* 39 bits, not TTB1, 44 bits out, AArch64, R, A */
 #define CD_GOOD         (25ull | 1ull << 30 | 1ull << 31 | 4ull << 32 | \
@@ -363,8 +364,9 @@ static void random_ste(Fuzz *f, uint64_t offset)
 {
     put(f, offset, random_ste0(f));
     put(f, offset + 8, garbled(f, below(f, 4)));
-    put(f, offset + 16, garbled(f, STE2_S2 | below(f, 3) |
-                                (one_in(f, 2) ? STE2_S2S : 0)));
+    put(f, offset + 16, garbled(f, (STE2_S2 | below(f, 3) |
+                                    (one_in(f, 2) ? STE2_S2S : 0)) ^
+                                   (one_in(f, 8) ? STE2_S2AA64 : 0)));
     put(f, offset + 24, garbled(f, mem(f, TABLES + below(f, NR_TABLES) *
                                        PAGE)));
 }
@@ -389,7 +391,7 @@ static uint64_t random_pte(Fuzz *f)
     case 2:
         return garbled(f, mem(f, 0) | PTE_BLOCK | (PTE_PAGE & ~3ull));
     case 3 ... 4:
-        return garbled(f, pool_page(f) | PTE_PAGE);
+        return garbled(f, pool_page(f) | PTE_PAGE | below(f, 16) << 8);
     default:
         return garbled(f, table | PTE_TABLE | (PTE_PAGE & ~3ull));
     }
@@ -519,6 +521,36 @@ static void random_cmds(Fuzz *f)
     smmu_set(f, CMDQ_PROD, prod & MAKE_64BIT_MASK(0, log2size + 1));
 }
 
+static uint16_t ext_cap(Fuzz *f, int dev, uint16_t id)
+{
+    uint16_t pos = PCI_CFG_SPACE_SIZE;
+
+    for (;;) {
+        uint32_t header = qtest_readl(f->qts, config(f, dev, pos));
+
+        if (PCI_EXT_CAP_ID(header) == id) {
+            return pos;
+        }
+        pos = PCI_EXT_CAP_NEXT(header);
+        g_assert(pos);
+    }
+}
+
+static void setup_dev(Fuzz *f, int dev)
+{
+    uint16_t pasid = ext_cap(f, dev, PCI_EXT_CAP_ID_PASID);
+
+    qtest_writel(f->qts, config(f, dev, PCI_BASE_ADDRESS_0), ctrl(f, dev, 0));
+    qtest_writel(f->qts, config(f, dev, PCI_BASE_ADDRESS_2),
+                 page(f, dev, 0, 0));
+    qtest_writel(f->qts, config(f, dev, PCI_BASE_ADDRESS_3), 0);
+    qtest_writel(f->qts, config(f, dev, PCI_BASE_ADDRESS_4), msix(f, dev, 0));
+    qtest_writew(f->qts, config(f, dev, PCI_COMMAND),
+                 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    qtest_writew(f->qts, config(f, dev, pasid + PCI_PASID_CTRL),
+                 PCI_PASID_CTRL_ENABLE);
+}
+
 /* What a driver does every now and then; without it little else happens */
 static void good_behaviour(Fuzz *f)
 {
@@ -527,6 +559,7 @@ static void good_behaviour(Fuzz *f)
     if (one_in(f, 4)) {
         smmu_set(f, CMDQ_CONS, smmu_get(f, CMDQ_PROD));
         smmu_set(f, CR0, CR0_ALL);
+        setup_dev(f, below(f, NR_DEVS));
     }
 }
 
@@ -626,7 +659,8 @@ static void random_program(Fuzz *f)
 
 static void random_stop(Fuzz *f)
 {
-    int dev = below(f, NR_DEVS), q = below(f, NR_QUEUES);
+    int dev = below(f, NR_DEVS), q = below(f, NR_QUEUES), i;
+    GRand *rng = f->rng;
 
     switch (below(f, 3)) {
     case 0:
@@ -636,39 +670,18 @@ static void random_stop(Fuzz *f)
         qtest_writel(f->qts, ctrl(f, dev, SVADEV_QUEUE(q) + SVADEV_Q_CTRL), 0);
         break;
     default:
-        qtest_writel(f->qts, ctrl(f, dev, SVADEV_RESET), 1);
+        /* The same again and again, each abandoned as soon as it has begun */
+        for (i = below(f, 32); i >= 0; i--) {
+            f->rng = g_rand_copy(rng);
+            random_program(f);
+            g_rand_free(f->rng);
+            qtest_clock_step(f->qts, 1000);
+            qtest_writel(f->qts, ctrl(f, 0, SVADEV_RESET), 1);
+            qtest_writel(f->qts, ctrl(f, 1, SVADEV_RESET), 1);
+            f->rng = rng;
+        }
         break;
     }
-}
-
-static uint16_t ext_cap(Fuzz *f, int dev, uint16_t id)
-{
-    uint16_t pos = PCI_CFG_SPACE_SIZE;
-
-    for (;;) {
-        uint32_t header = qtest_readl(f->qts, config(f, dev, pos));
-
-        if (PCI_EXT_CAP_ID(header) == id) {
-            return pos;
-        }
-        pos = PCI_EXT_CAP_NEXT(header);
-        g_assert(pos);
-    }
-}
-
-static void setup_dev(Fuzz *f, int dev)
-{
-    uint16_t pasid = ext_cap(f, dev, PCI_EXT_CAP_ID_PASID);
-
-    qtest_writel(f->qts, config(f, dev, PCI_BASE_ADDRESS_0), ctrl(f, dev, 0));
-    qtest_writel(f->qts, config(f, dev, PCI_BASE_ADDRESS_2),
-                 page(f, dev, 0, 0));
-    qtest_writel(f->qts, config(f, dev, PCI_BASE_ADDRESS_3), 0);
-    qtest_writel(f->qts, config(f, dev, PCI_BASE_ADDRESS_4), msix(f, dev, 0));
-    qtest_writew(f->qts, config(f, dev, PCI_COMMAND),
-                 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    qtest_writew(f->qts, config(f, dev, pasid + PCI_PASID_CTRL),
-                 PCI_PASID_CTRL_ENABLE);
 }
 
 /* What must hold */
@@ -994,6 +1007,8 @@ static void test_fuzz(void)
         check_depth(&f);
     }
 
+    g_test_message("heap %" PRIu64 " kB, then %" PRIu64, f.heap_kb,
+                   heap_kb(&f));
     qtest_remove_abrt_handler(&f);
     qtest_quit(f.qts);
     munmap(f.low, LOW_SIZE);
