@@ -342,7 +342,7 @@ TEST_F(sva, stack_does_not_grow)
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, bottom, PAGE));
 
 	/* Where it has grown for the CPU it is memory like any other */
-	*(volatile uint8_t *)(bottom - 3 * PAGE) = 7;
+	__atomic_store_n(bottom - 3 * PAGE, 7, __ATOMIC_RELAXED);
 	ASSERT_EQ(SVADEV_STATUS_OK,
 		  sva_fill(&self->q, bottom - 3 * PAGE, 8, 3 * PAGE));
 	EXPECT_TRUE(bytes_are(bottom - 3 * PAGE, 3 * PAGE, 8));
@@ -426,7 +426,7 @@ TEST_F(sva, userfaultfd_missing)
 	EXPECT_EQ(0, __atomic_load_n(&m.asked, __ATOMIC_SEQ_CST));
 
 	/* Served for a CPU, */
-	EXPECT_EQ(m.page[9], ((volatile uint8_t *)p)[9]);
+	EXPECT_EQ(m.page[9], __atomic_load_n(p + 9, __ATOMIC_RELAXED));
 	EXPECT_EQ(1, __atomic_load_n(&m.asked, __ATOMIC_SEQ_CST));
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_compare(&self->q, p, m.page, PAGE));
 	EXPECT_EQ(PAGE, self->q.result);

@@ -42,11 +42,11 @@ static long file_number(const char *path)
 
 /* Where a page is */
 
-#define PM_PRESENT	(1ull << 63)
-#define PM_SWAPPED	(1ull << 62)
+#define PM_PRESENT	0x8000000000000000ull
+#define PM_SWAPPED	0x4000000000000000ull
 #define PM_PFN(entry)	((entry) & ((1ull << 55) - 1))
 
-static uint64_t pagemap(const void *p)
+static uint64_t pagemap_entry(const void *p)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	uint64_t entry = 0;
@@ -62,7 +62,7 @@ static uint64_t pagemap(const void *p)
 /* The page frame, 0 if there is none */
 static uint64_t pfn_of(const void *p)
 {
-	uint64_t entry = pagemap(p);
+	uint64_t entry = pagemap_entry(p);
 
 	return entry & PM_PRESENT ? PM_PFN(entry) : 0;
 }
@@ -72,7 +72,7 @@ static size_t swapped_pages(const uint8_t *p, size_t pages)
 	size_t i, n = 0;
 
 	for (i = 0; i < pages; i++)
-		n += !!(pagemap(p + i * PAGE) & PM_SWAPPED);
+		n += !!(pagemap_entry(p + i * PAGE) & PM_SWAPPED);
 	return n;
 }
 
@@ -196,7 +196,7 @@ static uint8_t *hugetlb_map(size_t kb, long pages)
 }
 
 static void hugetlb(struct __test_metadata *_metadata,
-		    FIXTURE_DATA(sva) *self, size_t kb)
+		    struct _test_data_sva *self, size_t kb)
 {
 	size_t huge = kb * 1024, len = 2 * huge;
 	uint8_t *p, *src = malloc(len);
@@ -253,7 +253,7 @@ TEST_F(sva, hugetlb_contiguous)
 }
 
 static void hugetlb_fork(struct __test_metadata *_metadata,
-			 FIXTURE_DATA(sva) *self, size_t kb,
+			 struct _test_data_sva *self, size_t kb,
 			 unsigned int entries)
 {
 	size_t huge = kb * 1024;
@@ -398,7 +398,7 @@ enum split {
 
 /* Split a huge page at its middle while the device adds to words around it */
 static void split(struct __test_metadata *_metadata,
-		  FIXTURE_DATA(sva) *self, enum split how)
+		  struct _test_data_sva *self, enum split how)
 {
 	size_t huge = huge_size(), stride = huge / QUEUES;
 	struct sva_queue q[QUEUES];
@@ -743,7 +743,7 @@ TEST_F(sva, madvise_free)
 		ASSERT_TRUE(settle_pages());
 		ASSERT_EQ(0, madvise(p, len, MADV_PAGEOUT));
 		for (j = gone = 0; j < pages; j++)
-			gone += !pagemap(p + j * PAGE);
+			gone += !pagemap_entry(p + j * PAGE);
 		usleep(1000);
 	}
 	EXPECT_EQ(pages / 2, gone);
