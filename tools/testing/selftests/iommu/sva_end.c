@@ -329,6 +329,7 @@ TEST_F_TIMEOUT(sva, memory_reaped_with_dma_in_flight, 120)
 		EXPECT_EQ(seen, sva_load(shared));
 	}
 	munmap(shared, PAGE);
+	ASSERT_TRUE(device_is_quiet(&self->before));
 	EXPECT_TRUE(successor_is_alone());
 }
 
