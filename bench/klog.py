@@ -11,6 +11,8 @@ BAD = re.compile(
     r"|sleeping function called|scheduling while atomic"
     r"|INFO: task .* blocked|soft lockup|hard LOCKUP|rcu.*stall"
     r"|kmemleak: \d+ new|\bleaked\b|suspected memory leak"
+    r"|leak detector disabled|Memory pool empty|lockdep is turned off"
+    r"|driver left PASIDs attached"
     r"|unexpected event|event 0x[0-9a-f]+ received|arm-smmu-v3.*timeout"
     r"|unexpected global error|GERROR|EVTQ overflow|PRIQ overflow"
     r"|DMAR: .*(fault|Fault|error|Error|timeout|VT-d detected)"
