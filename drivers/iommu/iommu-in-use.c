@@ -52,11 +52,11 @@ static int in_use_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(in_use);
 
+/* After the directory, which is made by a core_initcall() */
 static int __init iommu_in_use_init(void)
 {
 	debugfs_create_file("in_use", 0444, iommu_debugfs_dir, NULL,
 			    &in_use_fops);
 	return 0;
 }
-/* After the directory, which is made by a core_initcall() */
 subsys_initcall(iommu_in_use_init);

@@ -1318,7 +1318,7 @@ static void test_commands(void)
         uint32_t flags, word1;
         uint64_t dword1;
         int tlb, cds;           /* the uses that it ends */
-    } cases[] = {
+    } rows[] = {
         { PREFETCH_CONFIG, 0, SID, 0, 0, 0 },
         { PREFETCH_ADDR, 0, SID, VA, 0, 0 },
         { CFGI_STE, 0, SID, LEAF, 0, A1 | A1_NEXT | A2 },
@@ -1369,10 +1369,10 @@ static void test_commands(void)
     put(&b, STRTAB + SID3 * 64 + 24, ttb[4]);
     set_ste(&b, SID3, STE_V | STE_S2, 0);
 
-    for (i = 0; i < ARRAY_SIZE(cases); i++) {
+    for (i = 0; i < ARRAY_SIZE(rows); i++) {
         /* Once with the translations gone, once with the CDs */
         for (pass = 0; pass < 2; pass++) {
-            int ends = pass ? cases[i].cds : cases[i].tlb;
+            int ends = pass ? rows[i].cds : rows[i].tlb;
 
             for (j = 0; j < ARRAY_SIZE(uses); j++) {
                 map(&b, ttb[j], uses[j].va,
@@ -1396,8 +1396,8 @@ static void test_commands(void)
                 }
             }
 
-            cmd(&b, cases[i].op, cases[i].flags, cases[i].word1,
-                cases[i].dword1);
+            cmd(&b, rows[i].op, rows[i].flags, rows[i].word1,
+                rows[i].dword1);
             for (j = 0; j < ARRAY_SIZE(uses); j++) {
                 g_assert_cmpuint(read_by(&b, uses[j].dev, uses[j].ssid,
                                          uses[j].va), ==, SVADEV_STATUS_OK);
