@@ -19,6 +19,7 @@
 #define SVA_CASE_H
 
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fnmatch.h>
 #include <poll.h>
 #include <pthread.h>
@@ -26,10 +27,15 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/swap.h>
 #include <sys/wait.h>
 
 #include "svadev_lib.h"
 #include "../kselftest_harness.h"
+
+/* A case has to live to say which of its waits, of up to 20 s, was in vain */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	120
 
 #define PAGE	((size_t)getpagesize())
 
@@ -46,9 +52,25 @@ static int narrow_device = -1;
 /* What a program does when one of its cases executes it, with arguments */
 static int (*executed)(char **argv);
 
-/* How long to let a hammer run */
+/* Time between the rounds of a hammer, and to see that there are no more */
 #define HAMMER_NS	1000
 #define HAMMER_US	20000
+
+/* Wait until it holds. False if it does not come to that. */
+#define SOON(cond) ({							\
+	uint64_t soon_end = sva_now_ms() + SVA_TIMEOUT_MS;		\
+	bool soon_late, soon_holds;					\
+									\
+	for (;;) {							\
+		/* Tried once more, however long we did not get to run */ \
+		soon_late = sva_now_ms() > soon_end;			\
+		soon_holds = (cond);					\
+		if (soon_holds || soon_late)				\
+			break;						\
+		usleep(1000);						\
+	}								\
+	soon_holds;							\
+})
 
 static inline uint8_t *map_pages(size_t pages, int prot)
 {
@@ -116,6 +138,28 @@ static inline bool write_file(const char *path, const char *text)
 	return ok;
 }
 
+/* A device that adds to a word without end, and must not lose count */
+static inline bool hammer(struct sva_queue *q, void *word)
+{
+	return sva_submit(q, &(struct sva_op){
+		.op = SVADEV_OP_FETCH_ADD, .dst = word, .value = 1, .len = 8,
+		.hammer_ns = HAMMER_NS });
+}
+
+/* Wait until somebody else has added some more */
+static inline bool grows(const uint64_t *word)
+{
+	uint64_t enough = sva_load(word) + 3;
+
+	return SOON(sva_load(word) >= enough);
+}
+
+/* Wait until the device has done some more rounds, of whatever it repeats */
+static inline bool hammers(struct sva_queue *q)
+{
+	return grows((uint64_t *)((char *)q->page + SVADEV_ROUNDS));
+}
+
 /* Processes */
 
 /* Exit status of a child, or 1000 plus the signal that killed it */
@@ -138,6 +182,21 @@ static inline int wait_child(pid_t pid)
 			_exit(1);					\
 		}							\
 	} while (0)
+
+/* fork(), for a child that does not outlive us */
+static inline pid_t child(void)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid < 0)
+		abort();
+	if (!pid) {
+		CHECK(!prctl(PR_SET_PDEATHSIG, SIGKILL));
+		/* or nobody will tell us any more */
+		CHECK(getppid() == parent);
+	}
+	return pid;
+}
 
 /* Lets one process wait until another says so */
 struct gate {
@@ -198,17 +257,58 @@ static inline bool in_use_read(char *text, size_t size)
 static inline bool in_use_is_back(const struct machine *before, char *now,
 				  size_t size)
 {
-	uint64_t end = sva_now_ms() + SVA_TIMEOUT_MS;
+	return SOON(in_use_read(now, size) && !strcmp(now, before->in_use));
+}
 
-	for (;;) {
-		if (!in_use_read(now, size))
-			return false;
-		if (!strcmp(now, before->in_use))
-			return true;
-		if (sva_now_ms() > end)
-			return false;
-		usleep(1000);
+static inline void find_devices(void)
+{
+	int found[SVA_MAX_DEVICES], n = sva_devices(found, SVA_MAX_DEVICES), i;
+
+	devices = 0;
+	for (i = 0; i < n; i++) {
+		if (sva_pasid_bits(found[i]) <= NARROW_PASID_BITS)
+			narrow_device = found[i];
+		else
+			device[devices++] = found[i];
 	}
+}
+
+#define SWAP_DEV	"/dev/zram0"
+#define SWAP_SYSFS	"/sys/block/zram0/"
+#define KSM		"/sys/kernel/mm/ksm/"
+#define HUGEPAGES	"/sys/kernel/mm/hugepages/hugepages-"
+
+/*
+ * Undo what a case changes for the whole machine: it does so itself only if it
+ * gets that far. Of no concern if there is nothing to undo, or no such thing.
+ */
+static inline void machine_reset(void)
+{
+	static const char * const knobs[][2] = {
+		{ KSM "run", "2" },
+		{ KSM "run", "0" },
+		{ KSM "pages_to_scan", "100" },
+		{ KSM "sleep_millisecs", "20" },
+		{ HUGEPAGES "2048kB/nr_hugepages", "0" },
+		{ HUGEPAGES "64kB/nr_hugepages", "0" },
+		{ SWAP_SYSFS "reset", "1" },
+		{ "/proc/sys/kernel/core_pattern", "core" },
+	};
+	DIR *dir = opendir("/sys/bus/pci/devices");
+	struct dirent *entry;
+	size_t i;
+
+	swapoff(SWAP_DEV);
+	for (i = 0; i < ARRAY_SIZE(knobs); i++)
+		write_file(knobs[i][0], knobs[i][1]);
+
+	/* Drivers that were unbound */
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			write_file("/sys/bus/pci/drivers_probe", entry->d_name);
+	if (dir)
+		closedir(dir);
+	find_devices();
 }
 
 FIXTURE(sva)
@@ -221,6 +321,7 @@ FIXTURE_SETUP(sva)
 {
 	int i;
 
+	machine_reset();
 	self->before.log = sva_log_open();
 	ASSERT_LE(0, self->before.log);
 	ASSERT_EQ(0, sva_counters(device[0], &self->before.counters));
@@ -240,19 +341,13 @@ FIXTURE_SETUP(sva)
  */
 static inline bool queues_are_back(const struct machine *before, int held)
 {
-	uint64_t end = sva_now_ms() + SVA_TIMEOUT_MS;
 	int i;
 
 	for (i = 0; i < devices; i++) {
-		long free = before->instances[i];
+		long free = before->instances[i] - (i ? 0 : held);
 
-		if (!i)
-			free -= held;
-		while (sva_sysfs(device[i], "available_instances") != free) {
-			if (sva_now_ms() > end)
-				return false;
-			usleep(1000);
-		}
+		if (!SOON(sva_sysfs(device[i], "available_instances") == free))
+			return false;
 	}
 	return true;
 }
@@ -280,7 +375,7 @@ FIXTURE_TEARDOWN(sva)
 {
 	const struct sva_counters *before = &self->before.counters;
 	uint64_t faults = 0, stalls = 0;
-	bool stale_tlb = false, stale_cfg = false;
+	bool stale_tlb = false, stale_cfg = false, tlb_full = false;
 	struct sva_counters after;
 	char line[1024], now[256];
 	int i;
@@ -301,13 +396,16 @@ FIXTURE_TEARDOWN(sva)
 			continue;
 		stale_tlb |= !strcmp(what, "stale.tlb");
 		stale_cfg |= !strcmp(what, "stale.cfg");
+		tlb_full |= !strcmp(what, "tlb.full");
 
 		if (!strncmp(what, "stale.", 6))
 			grown = sva_delta(&self->before.quiet_from, &after, name);
 
 		if (!strncmp(what, "stale.", 6) || !strcmp(what, "cmd.bad") ||
 		    !strcmp(what, "resume.unknown") ||
-		    !strcmp(what, "evt.lost")) {
+		    !strcmp(what, "evt.lost") ||
+		    /* A TLB that was emptied hides what was not invalidated */
+		    !strcmp(what, "tlb.full")) {
 			EXPECT_EQ(0, grown)
 				TH_LOG("%s grew by %lu", name, grown);
 		} else if (!strcmp(what, "stall.now")) {
@@ -328,6 +426,7 @@ FIXTURE_TEARDOWN(sva)
 	/* Without these, the above would have had nothing to look at */
 	EXPECT_TRUE(stale_tlb);
 	EXPECT_TRUE(stale_cfg);
+	EXPECT_TRUE(tlb_full);
 	/* A fault that is not stalled means nobody was asked to serve it */
 	EXPECT_EQ(faults, stalls);
 
@@ -370,12 +469,13 @@ static inline bool case_is_wanted(const char *name)
 	return wanted;
 }
 
-static inline void keep_wanted_cases(void)
+/* Returns whether there are any */
+static inline bool keep_wanted_cases(void)
 {
 	struct __fixture_metadata *f;
 	struct __test_metadata **t;
 	const char *after = getenv("AFTER");
-	bool begun = !after || !after[0];
+	bool begun = !after || !after[0], any = false;
 
 	for (f = __fixture_list; f; f = f->next) {
 		for (t = &f->tests; *t;) {
@@ -388,20 +488,9 @@ static inline void keep_wanted_cases(void)
 			if (!begun)
 				begun = !strcmp(name, after);
 		}
+		any |= !!f->tests;
 	}
-}
-
-static inline void find_devices(void)
-{
-	int found[SVA_MAX_DEVICES], n = sva_devices(found, SVA_MAX_DEVICES), i;
-
-	devices = 0;
-	for (i = 0; i < n; i++) {
-		if (sva_pasid_bits(found[i]) <= NARROW_PASID_BITS)
-			narrow_device = found[i];
-		else
-			device[devices++] = found[i];
-	}
+	return any;
 }
 
 int main(int argc, char **argv)
@@ -414,7 +503,9 @@ int main(int argc, char **argv)
 	if (argc > 1 && executed)
 		return executed(argv + 1);
 
-	find_devices();
+	if (!keep_wanted_cases())
+		ksft_exit_skip("no case is wanted\n");
+	machine_reset();
 	if (!devices)
 		ksft_exit_skip("no /dev/svadev-*: not the emulated machine?\n");
 	if (sva_counters(device[0], &before.counters))
@@ -434,7 +525,6 @@ int main(int argc, char **argv)
 		ksft_exit_fail_msg("in use before:\n%sand after:\n%s",
 				   before.in_use, now);
 
-	keep_wanted_cases();
 	return test_harness_run(argc, argv);
 }
 

@@ -102,7 +102,7 @@ static bool next_order(int *order, int n)
 	return true;
 }
 
-TEST_F_TIMEOUT(sva, close_in_any_order, 120)
+TEST_F(sva, close_in_any_order)
 {
 	enum { N = 4 };
 	int order[N] = { 0, 1, 2, 3 }, i, j;
@@ -166,7 +166,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(sva, queue_stopped_while_used, 120)
+TEST_F(sva, queue_stopped_while_used)
 {
 	uint64_t *word = (void *)map_pages(1, PROT_READ | PROT_WRITE);
 	struct worker w = { .q = &self->q, .word = word };
@@ -188,11 +188,9 @@ TEST_F_TIMEOUT(sva, queue_stopped_while_used, 120)
 	}
 	/* A file that is closed lives on in the mapping of the queue */
 	ASSERT_EQ(0, close(self->q.fd));
-	seen = sva_load(word);
-	usleep(HAMMER_US);
+	EXPECT_TRUE(grows(word));
 	__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
-	EXPECT_LT(seen, sva_load(word));
 	EXPECT_EQ(0, w.bad);
 	EXPECT_LT(0, w.ok);
 	EXPECT_EQ(0, munmap(self->q.page, PAGE));
@@ -221,7 +219,7 @@ TEST_F(sva, all_queues)
 	free(q);
 }
 
-TEST_F_TIMEOUT(sva, many_rounds, 120)
+TEST_F(sva, many_rounds)
 {
 	uint8_t *p = map_pages(2, PROT_READ | PROT_WRITE);
 	int i;
@@ -241,7 +239,7 @@ TEST_F_TIMEOUT(sva, many_rounds, 120)
 	munmap(p, 2 * PAGE);
 }
 
-TEST_F_TIMEOUT(sva, close_with_dma_in_flight, 120)
+TEST_F(sva, close_with_dma_in_flight)
 {
 	size_t len = 32 * PAGE;
 	uint8_t *p = map_pages(32, PROT_READ | PROT_WRITE);
@@ -281,11 +279,11 @@ static void *sleep_in_poll(void *arg)
 {
 	struct pollfd *p = arg;
 
-	poll(p, 1, SVA_TIMEOUT_MS);
+	poll(p, 1, 2 * SVA_TIMEOUT_MS);
 	return NULL;
 }
 
-TEST_F_TIMEOUT(sva, driver_unbound_while_in_use, 120)
+TEST_F(sva, driver_unbound_while_in_use)
 {
 	uint64_t *word = (void *)map_pages(1, PROT_READ | PROT_WRITE);
 	char name[SVA_PCI_NAME_LEN], node[32];
@@ -303,22 +301,21 @@ TEST_F_TIMEOUT(sva, driver_unbound_while_in_use, 120)
 	snprintf(node, sizeof(node), "/dev/svadev-%d", device[1]);
 
 	ASSERT_EQ(0, sva_open(device[1], &q));
-	ASSERT_TRUE(sva_submit(&q, &(struct sva_op){
-		.op = SVADEV_OP_FETCH_ADD, .dst = word, .value = 1, .len = 8,
-		.hammer_ns = HAMMER_NS }));
+	ASSERT_TRUE(hammer(&q, word));
 	p.fd = q.fd;
 	ASSERT_EQ(0, pthread_create(&poller, NULL, sleep_in_poll, &p));
+	/* Asleep by then, most likely */
 	usleep(HAMMER_US);
+	ASSERT_TRUE(hammers(&q));
 
 	seen = sva_now_ms();
 	ASSERT_TRUE(driver_file_write("unbind", name));
 	ASSERT_EQ(0, pthread_join(poller, NULL));
 	EXPECT_EQ(POLLERR | POLLHUP, p.revents);
-	EXPECT_GT(SVA_TIMEOUT_MS / 2, sva_now_ms() - seen);
+	EXPECT_GT(SVA_TIMEOUT_MS, sva_now_ms() - seen);
 
 	/* It writes no more, and we have no registers to tell it to */
 	seen = sva_load(word);
-	EXPECT_LT(0, seen);
 	usleep(HAMMER_US);
 	EXPECT_EQ(seen, sva_load(word));
 	EXPECT_EQ(-1, write(sink[1], q.page, 8));
@@ -355,7 +352,7 @@ TEST_F_TIMEOUT(sva, driver_unbound_while_in_use, 120)
 
 /* The operations */
 
-TEST_F_TIMEOUT(sva, any_length_and_alignment, 120)
+TEST_F(sva, any_length_and_alignment)
 {
 	const size_t offsets[] = { 0, 1, 3, 7, PAGE - 3, PAGE - 1 };
 	const size_t lengths[] = { 1, 2, 3, 5, 8, 17, PAGE - 1, PAGE, PAGE + 1,
@@ -458,14 +455,13 @@ static void *add_from_cpu(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(sva, atomics_race_the_cpus, 120)
+TEST_F(sva, atomics_race_the_cpus)
 {
 	static uint64_t word;
-	struct sva_op hammer = {
+	struct sva_op op = {
 		.op = SVADEV_OP_FETCH_ADD, .dst = &word, .value = 1, .len = 8,
 		.hammer_ns = 100,
 	};
-	uint64_t end = sva_now_ms() + SVA_TIMEOUT_MS;
 	struct adder a[2] = { { .word = &word }, { .word = &word } };
 	int cpu, n = 0, i;
 	pthread_t thread[2];
@@ -473,7 +469,7 @@ TEST_F_TIMEOUT(sva, atomics_race_the_cpus, 120)
 
 	ASSERT_EQ(0, sched_getaffinity(0, sizeof(all), &all));
 	word = 0;
-	ASSERT_TRUE(sva_submit(&self->q, &hammer));
+	ASSERT_TRUE(sva_submit(&self->q, &op));
 	for (cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++) {
 		if (!CPU_ISSET(cpu, &all))
 			continue;
@@ -486,19 +482,15 @@ TEST_F_TIMEOUT(sva, atomics_race_the_cpus, 120)
 		n++;
 	}
 	/* Each may get going late */
-	while ((sva_reg_read(&self->q, SVADEV_ROUNDS) < 10000 ||
-		sva_load(&a[0].adds) < 10000 || sva_load(&a[1].adds) < 10000) &&
-	       sva_now_ms() < end)
-		usleep(1000);
+	EXPECT_TRUE(SOON(sva_reg_read(&self->q, SVADEV_ROUNDS) >= 10000 &&
+			 sva_load(&a[0].adds) >= 10000 &&
+			 sva_load(&a[1].adds) >= 10000));
 	for (i = 0; i < n; i++) {
 		__atomic_store_n(&a[i].stop, true, __ATOMIC_RELAXED);
 		ASSERT_EQ(0, pthread_join(thread[i], NULL));
 	}
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_end_hammer(&self->q));
 	EXPECT_EQ(2, n);
-	EXPECT_LE(10000, self->q.rounds);
-	EXPECT_LE(10000, a[0].adds);
-	EXPECT_LE(10000, a[1].adds);
 	EXPECT_EQ(a[0].adds + a[1].adds + self->q.rounds, word);
 }
 
@@ -517,10 +509,10 @@ TEST_F(sva, completion_wakes_poll)
 	ASSERT_TRUE(sva_submit(&self->q, &(struct sva_op){
 		.op = SVADEV_OP_FILL, .dst = mem, .value = 1, .len = len }));
 	start = sva_now_ms();
-	ASSERT_EQ(1, poll(&p, 1, SVA_TIMEOUT_MS));
+	ASSERT_EQ(1, poll(&p, 1, 2 * SVA_TIMEOUT_MS));
 	EXPECT_EQ(POLLIN, p.revents);
 	/* poll() looks once more when its time is over: not what we want */
-	EXPECT_GT(SVA_TIMEOUT_MS / 2, sva_now_ms() - start);
+	EXPECT_GT(SVA_TIMEOUT_MS, sva_now_ms() - start);
 	EXPECT_EQ(SVADEV_STATUS_OK, sva_wait(&self->q));
 	EXPECT_TRUE(bytes_are(mem, len, 1));
 	munmap(mem, len);
@@ -724,7 +716,7 @@ TEST_F(sva, bad_mappings)
 	EXPECT_EQ(-1, madvise(q->page, PAGE, MADV_DOFORK));
 	EXPECT_EQ(EINVAL, errno);
 	madvise(q->page, PAGE, MADV_KEEPONFORK);
-	pid = fork();
+	pid = child();
 	if (!pid) {
 		CHECK(write(sink[1], q->page, 8) == -1 && errno == EFAULT);
 		_exit(0);
@@ -733,14 +725,11 @@ TEST_F(sva, bad_mappings)
 	EXPECT_EQ(SVADEV_STATUS_OK, sva_write(q, &word, 2, 8));
 
 	/* The device goes on without it; the CPU has to have it back first */
-	ASSERT_TRUE(sva_submit(q, &(struct sva_op){
-		.op = SVADEV_OP_FETCH_ADD, .dst = &word, .value = 1, .len = 8,
-		.hammer_ns = HAMMER_NS }));
+	ASSERT_TRUE(hammer(q, &word));
 	ASSERT_EQ(0, mprotect(q->page, PAGE, PROT_NONE));
 	EXPECT_EQ(-1, write(sink[1], q->page, 8));
 	EXPECT_EQ(EFAULT, errno);
-	usleep(HAMMER_US);
-	EXPECT_LT(2, sva_load(&word));
+	EXPECT_TRUE(grows(&word));
 	ASSERT_EQ(0, mprotect(q->page, PAGE, PROT_READ | PROT_WRITE));
 	EXPECT_EQ(SVADEV_STATUS_OK, sva_end_hammer(q));
 	EXPECT_EQ(2 + q->rounds, word);
@@ -803,7 +792,7 @@ TEST_F(sva, bad_attributes)
  * The registers of a queue are memory of the process as well. A device that is
  * sent there must not end worse than with a fault.
  */
-TEST_F_TIMEOUT(sva, device_meets_its_registers, 120)
+TEST_F(sva, device_meets_its_registers)
 {
 	uint8_t *page = self->q.page;
 	uint64_t word = 1;

@@ -34,9 +34,7 @@ static void busy_process(struct gate *ready)
 	CHECK(sva_submit(&q[1], &(struct sva_op){
 		.op = SVADEV_OP_COPY, .src = p, .dst = p + len / 2,
 		.len = len / 2, .hammer_ns = HAMMER_NS }));
-	CHECK(sva_submit(&q[2], &(struct sva_op){
-		.op = SVADEV_OP_FETCH_ADD, .dst = p + len / 4, .value = 1,
-		.len = 8, .hammer_ns = HAMMER_NS }));
+	CHECK(hammer(&q[2], p + len / 4));
 	for (;;) {
 		CHECK(!madvise(p, len, MADV_DONTNEED));
 		for (i = 0; i < 3; i++)
@@ -59,7 +57,7 @@ static void busy_process(struct gate *ready)
  */
 static bool successor_is_alone(void)
 {
-	pid_t pid = fork();
+	pid_t pid = child();
 
 	if (!pid) {
 		uint8_t *p = map_pages(BUSY_PAGES, PROT_READ | PROT_WRITE);
@@ -83,13 +81,13 @@ static bool successor_is_alone(void)
 	return !wait_child(pid);
 }
 
-TEST_F_TIMEOUT(sva, exit_with_dma_in_flight, 120)
+TEST_F(sva, exit_with_dma_in_flight)
 {
 	uint64_t word = 5;
 	int i;
 
 	for (i = 0; i < 10; i++) {
-		pid_t pid = fork();
+		pid_t pid = child();
 
 		if (!pid)
 			busy_process(NULL);
@@ -103,7 +101,7 @@ TEST_F_TIMEOUT(sva, exit_with_dma_in_flight, 120)
 	EXPECT_TRUE(successor_is_alone());
 }
 
-TEST_F_TIMEOUT(sva, kill_with_dma_in_flight, 120)
+TEST_F(sva, kill_with_dma_in_flight)
 {
 	uint64_t word = 5;
 	struct gate ready;
@@ -111,7 +109,7 @@ TEST_F_TIMEOUT(sva, kill_with_dma_in_flight, 120)
 
 	ASSERT_TRUE(gate_init(&ready));
 	for (i = 0; i < 20; i++) {
-		pid_t pid = fork();
+		pid_t pid = child();
 
 		if (!pid)
 			busy_process(&ready);
@@ -165,7 +163,7 @@ static void heir_of_queue(struct sva_queue *q, uint8_t *p, struct gate *go)
 	_exit(0);
 }
 
-TEST_F_TIMEOUT(sva, file_outlives_process, 120)
+TEST_F(sva, file_outlives_process)
 {
 	struct gate go;
 	pid_t first, heir;
@@ -176,7 +174,7 @@ TEST_F_TIMEOUT(sva, file_outlives_process, 120)
 	ASSERT_TRUE(gate_init(&go));
 	ASSERT_EQ(0, pipe(heirs));
 
-	first = fork();
+	first = child();
 	if (!first) {
 		uint8_t *p = map_pages(BUSY_PAGES, PROT_READ | PROT_WRITE);
 		struct sva_queue q;
@@ -187,8 +185,8 @@ TEST_F_TIMEOUT(sva, file_outlives_process, 120)
 		CHECK(sva_submit(&q, &(struct sva_op){
 			.op = SVADEV_OP_READ, .src = p,
 			.len = BUSY_PAGES * PAGE, .hammer_ns = HAMMER_NS }));
-		while (!sva_reg_read(&q, SVADEV_ROUNDS))
-			;
+		CHECK(hammers(&q));
+		/* Not child(): this one is to outlive us */
 		heir = fork();
 		if (!heir)
 			heir_of_queue(&q, p, &go);
@@ -204,7 +202,7 @@ TEST_F_TIMEOUT(sva, file_outlives_process, 120)
 	EXPECT_TRUE(successor_is_alone());
 }
 
-TEST_F_TIMEOUT(sva, core_dump_with_dma_in_flight, 120)
+TEST_F(sva, core_dump_with_dma_in_flight)
 {
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	char pattern[256] = "";
@@ -223,7 +221,7 @@ TEST_F_TIMEOUT(sva, core_dump_with_dma_in_flight, 120)
 
 	for (i = 0; i < 5; i++) {
 		struct stat core = {};
-		pid_t pid = fork();
+		pid_t pid = child();
 
 		if (!pid) {
 			CHECK(!setrlimit(RLIMIT_CORE, &unlimited));
@@ -253,7 +251,7 @@ TEST_F_TIMEOUT(sva, core_dump_with_dma_in_flight, 120)
  * the process waits for its tracer on the way to exit, and so may the device go
  * on for as long as we like.
  */
-TEST_F_TIMEOUT(sva, memory_reaped_with_dma_in_flight, 120)
+TEST_F(sva, memory_reaped_with_dma_in_flight)
 {
 	uint64_t *shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -270,7 +268,7 @@ TEST_F_TIMEOUT(sva, memory_reaped_with_dma_in_flight, 120)
 		pid_t pid;
 
 		*shared = 0;
-		pid = fork();
+		pid = child();
 		if (!pid) {
 			uint8_t *p = map_pages(BUSY_PAGES,
 					       PROT_READ | PROT_WRITE);
@@ -283,13 +281,8 @@ TEST_F_TIMEOUT(sva, memory_reaped_with_dma_in_flight, 120)
 				.op = SVADEV_OP_FILL, .dst = p, .value = 1,
 				.len = BUSY_PAGES * PAGE,
 				.hammer_ns = HAMMER_NS }));
-			CHECK(sva_submit(&q[1], &(struct sva_op){
-				.op = SVADEV_OP_FETCH_ADD, .dst = shared,
-				.value = 1, .len = 8,
-				.hammer_ns = HAMMER_NS }));
-			while (!sva_reg_read(&q[0], SVADEV_ROUNDS) ||
-			       !sva_reg_read(&q[1], SVADEV_ROUNDS))
-				;
+			CHECK(hammer(&q[1], shared));
+			CHECK(hammers(&q[0]) && hammers(&q[1]));
 			CHECK(!ptrace(PTRACE_TRACEME, 0, NULL, NULL));
 			raise(SIGSTOP);
 			_exit(1);
@@ -305,9 +298,7 @@ TEST_F_TIMEOUT(sva, memory_reaped_with_dma_in_flight, 120)
 		ASSERT_EQ(SIGTRAP | PTRACE_EVENT_EXIT << 8, status >> 8);
 
 		/* Killed, but not gone: the device does not know yet */
-		seen = sva_load(shared);
-		usleep(HAMMER_US);
-		EXPECT_LT(seen, sva_load(shared));
+		EXPECT_TRUE(grows(shared));
 
 		ASSERT_EQ(0, syscall(__NR_process_mrelease, pidfd, 0));
 
@@ -340,14 +331,13 @@ TEST_F(sva, stopped_with_dma_in_flight)
 	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
 			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct gate ready, go;
-	uint64_t end;
 	int status;
 	pid_t pid;
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_TRUE(gate_init(&ready));
 	ASSERT_TRUE(gate_init(&go));
-	pid = fork();
+	pid = child();
 	if (!pid) {
 		struct sva_queue q;
 
@@ -355,8 +345,7 @@ TEST_F(sva, stopped_with_dma_in_flight)
 		CHECK(sva_submit(&q, &(struct sva_op){
 			.op = SVADEV_OP_FILL, .dst = p, .value = 1, .len = len,
 			.hammer_ns = HAMMER_NS }));
-		while (!sva_reg_read(&q, SVADEV_ROUNDS))
-			;
+		CHECK(hammers(&q));
 		gate_open(&ready);
 		CHECK(gate_wait(&go));
 		CHECK(sva_end_hammer(&q) == SVADEV_STATUS_OK);
@@ -371,10 +360,7 @@ TEST_F(sva, stopped_with_dma_in_flight)
 	for (i = 0; i < 5; i++) {
 		/* Taken from both of us; only the device gives it back */
 		ASSERT_EQ(0, madvise(p, len, MADV_REMOVE));
-		end = sva_now_ms() + SVA_TIMEOUT_MS;
-		while (!bytes_are(p, len, 1) && sva_now_ms() < end)
-			usleep(1000);
-		ASSERT_TRUE(bytes_are(p, len, 1));
+		ASSERT_TRUE(SOON(bytes_are(p, len, 1)));
 	}
 	ASSERT_EQ(0, kill(pid, SIGCONT));
 	gate_open(&go);
@@ -402,12 +388,12 @@ static void *open_and_close(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(sva, killed_at_any_time, 120)
+TEST_F(sva, killed_at_any_time)
 {
 	int i;
 
 	for (i = 0; i < 200; i++) {
-		pid_t pid = fork();
+		pid_t pid = child();
 
 		if (!pid) {
 			uint64_t word = 0;
@@ -424,12 +410,12 @@ TEST_F_TIMEOUT(sva, killed_at_any_time, 120)
 	EXPECT_TRUE(successor_is_alone());
 }
 
-TEST_F_TIMEOUT(sva, exit_while_threads_open_and_close, 120)
+TEST_F(sva, exit_while_threads_open_and_close)
 {
 	int i, j;
 
 	for (i = 0; i < 20; i++) {
-		pid_t pid = fork();
+		pid_t pid = child();
 
 		if (!pid) {
 			static uint64_t word[4];
@@ -438,10 +424,7 @@ TEST_F_TIMEOUT(sva, exit_while_threads_open_and_close, 120)
 
 			for (j = 0; j < 4; j++) {
 				CHECK(!sva_open(device[j % devices], &q[j]));
-				CHECK(sva_submit(&q[j], &(struct sva_op){
-					.op = SVADEV_OP_FETCH_ADD,
-					.dst = &word[j], .value = 1, .len = 8,
-					.hammer_ns = HAMMER_NS }));
+				CHECK(hammer(&q[j], &word[j]));
 			}
 			for (j = 0; j < 3; j++)
 				CHECK(!pthread_create(&thread, NULL,
@@ -457,15 +440,26 @@ TEST_F_TIMEOUT(sva, exit_while_threads_open_and_close, 120)
 	EXPECT_TRUE(successor_is_alone());
 }
 
+/* What /proc says of the first thread: 'Z' when it has exited */
+static char leader_state(void)
+{
+	char path[64], state;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
+	f = fopen(path, "r");
+	CHECK(f);
+	CHECK(fscanf(f, "%*d (%*[^)]) %c", &state) == 1);
+	fclose(f);
+	return state;
+}
+
 /* The first thread goes, the address space stays. Does not return. */
 static void *outlive_leader(void *arg)
 {
 	uint8_t *p = map_pages(BUSY_PAGES, PROT_READ | PROT_WRITE);
 	struct sva_queue first, second;
-	char stat[64], state = 0;
 	long pasid[2];
-	FILE *f;
-	int i;
 
 	CHECK(p != MAP_FAILED);
 	CHECK(!sva_open(device[0], &first));
@@ -473,15 +467,7 @@ static void *outlive_leader(void *arg)
 
 	/* Let the leader go, and see it gone */
 	gate_open(arg);
-	snprintf(stat, sizeof(stat), "/proc/self/task/%d/stat", getpid());
-	for (i = 0; state != 'Z' && i < SVA_TIMEOUT_MS; i++) {
-		usleep(1000);
-		f = fopen(stat, "r");
-		CHECK(f);
-		CHECK(fscanf(f, "%*d (%*[^)]) %c", &state) == 1);
-		fclose(f);
-	}
-	CHECK(state == 'Z');
+	CHECK(SOON(leader_state() == 'Z'));
 
 	/* Page faults included */
 	CHECK(sva_fill(&first, p, 2, BUSY_PAGES * PAGE) == SVADEV_STATUS_OK);
@@ -499,7 +485,7 @@ static void *outlive_leader(void *arg)
 
 TEST_F(sva, leader_exits_first)
 {
-	pid_t pid = fork();
+	pid_t pid = child();
 
 	if (!pid) {
 		static struct gate go;
@@ -562,7 +548,7 @@ static int after_exec(char **argv)
 		CHECK(!ioctl(old.fd, UACCE_CMD_START_Q));
 		CHECK(sva_read(&old, p, 8) == SVADEV_STATUS_FAULT);
 		for (i = 0; i < 8; i++) {
-			pid_t pid = fork();
+			pid_t pid = child();
 
 			if (!pid) {
 				struct sva_queue q;
@@ -599,7 +585,6 @@ static void exec_with_dma_in_flight(bool keep)
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
 			  -1, 0);
 	char fd[16], at[32], pasid[32];
-	uint64_t rounds;
 	struct sva_queue q;
 	long old_pasid;
 
@@ -609,14 +594,11 @@ static void exec_with_dma_in_flight(bool keep)
 	CHECK(sva_submit(&q, &(struct sva_op){
 		.op = SVADEV_OP_FILL, .dst = p, .value = 1,
 		.len = BUSY_PAGES * PAGE, .hammer_ns = HAMMER_NS }));
-	while (!sva_reg_read(&q, SVADEV_ROUNDS))
-		;
+	CHECK(hammers(&q));
 
 	/* One that fails changes nothing */
 	CHECK(execl("/nonexistent", "nothing", NULL) == -1 && errno == ENOENT);
-	rounds = sva_reg_read(&q, SVADEV_ROUNDS);
-	usleep(HAMMER_US);
-	CHECK(sva_reg_read(&q, SVADEV_ROUNDS) > rounds);
+	CHECK(hammers(&q));
 
 	snprintf(fd, sizeof(fd), "%d", keep ? q.fd : -1);
 	snprintf(at, sizeof(at), "%lx", (unsigned long)p);
@@ -633,7 +615,7 @@ TEST_F(sva, exec_closes_the_file)
 	int i;
 
 	for (i = 0; i < 5; i++) {
-		pid = fork();
+		pid = child();
 		if (!pid)
 			exec_with_dma_in_flight(false);
 		ASSERT_EQ(0, wait_child(pid));
@@ -649,7 +631,7 @@ TEST_F(sva, exec_keeps_the_file)
 	int i;
 
 	for (i = 0; i < 5; i++) {
-		pid = fork();
+		pid = child();
 		if (!pid)
 			exec_with_dma_in_flight(true);
 		ASSERT_EQ(0, wait_child(pid));

@@ -144,7 +144,7 @@ TEST_F(sva, shared_memory)
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 0x44, 2 * PAGE));
 
-	pid = fork();
+	pid = child();
 	if (!pid) {
 		CHECK(bytes_are(p, 2 * PAGE, 0x44));
 		memset(p + PAGE, 0x55, PAGE);
@@ -202,7 +202,7 @@ TEST_F(sva, file_of_two_processes)
 	ASSERT_TRUE(gate_init(&ours));
 	ASSERT_TRUE(gate_init(&theirs));
 
-	pid = fork();
+	pid = child();
 	if (!pid) {
 		uint8_t page[4096];
 
@@ -622,7 +622,7 @@ TEST_F(sva, upgrade_in_place)
 	memset(p, 1, PAGE);
 
 	/* fork() leaves the page read-only, and once the child is gone, */
-	pid = fork();
+	pid = child();
 	if (!pid)
 		_exit(0);
 	ASSERT_EQ(0, wait_child(pid));
@@ -653,7 +653,7 @@ TEST_F(sva, upgrade_in_place_by_device)
 
 	ASSERT_NE(MAP_FAILED, p);
 	memset(p, 1, 4 * PAGE);
-	pid = fork();
+	pid = child();
 	if (!pid)
 		_exit(0);
 	ASSERT_EQ(0, wait_child(pid));

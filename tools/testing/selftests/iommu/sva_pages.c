@@ -6,7 +6,6 @@
  */
 #include "sva_case.h"
 
-#include <sys/swap.h>
 #include <sys/sysinfo.h>
 
 #ifndef MADV_COLLAPSE
@@ -14,18 +13,6 @@
 #endif
 
 /* The kernel's knobs */
-
-static bool file_put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool done;
-
-	if (fd < 0)
-		return false;
-	done = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	close(fd);
-	return done;
-}
 
 static long file_number(const char *path)
 {
@@ -82,9 +69,12 @@ static size_t swapped_pages(const uint8_t *p, size_t pages)
 static bool page_is(const void *p, int flag)
 {
 	uint64_t pfn = pfn_of(p), flags = 0;
-	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	int fd;
 
-	if (fd < 0 || !pfn)
+	if (!pfn)
+		return false;
+	fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
 		return false;
 	if (pread(fd, &flags, 8, pfn * 8) != 8)
 		flags = 0;
@@ -111,26 +101,6 @@ static long huge_kb(const void *p)
 	}
 	fclose(f);
 	return kb;
-}
-
-/* A device that adds to a word without end, and must not lose count */
-static bool hammer(struct sva_queue *q, void *word)
-{
-	return sva_submit(q, &(struct sva_op){
-		.op = SVADEV_OP_FETCH_ADD, .dst = word, .value = 1, .len = 8,
-		.hammer_ns = HAMMER_NS });
-}
-
-/* Wait until it has done some more */
-static bool hammers(struct sva_queue *q)
-{
-	uint64_t rounds = sva_reg_read(q, SVADEV_ROUNDS);
-	uint64_t end = sva_now_ms() + SVA_TIMEOUT_MS;
-
-	while (sva_reg_read(q, SVADEV_ROUNDS) < rounds + 3)
-		if (!sva_busy(q) || sva_now_ms() > end)
-			return false;
-	return true;
 }
 
 #define QUEUES	4
@@ -182,10 +152,9 @@ static bool hugetlb_reserve(size_t kb, long pages)
 {
 	char path[96], text[16];
 
-	snprintf(path, sizeof(path),
-		 "/sys/kernel/mm/hugepages/hugepages-%zukB/nr_hugepages", kb);
+	snprintf(path, sizeof(path), HUGEPAGES "%zukB/nr_hugepages", kb);
 	snprintf(text, sizeof(text), "%ld", pages);
-	return file_put(path, text) && file_number(path) == pages;
+	return write_file(path, text) && file_number(path) == pages;
 }
 
 static uint8_t *hugetlb_map(size_t kb, long pages)
@@ -267,7 +236,7 @@ static void hugetlb_fork(struct __test_metadata *_metadata,
 	ASSERT_TRUE(gate_init(&written));
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 1, 2 * huge));
 
-	pid = fork();
+	pid = child();
 	if (!pid) {
 		CHECK(gate_wait(&written));
 		CHECK(bytes_are(p, huge, 1));
@@ -460,17 +429,17 @@ static void split(struct __test_metadata *_metadata,
 	munmap(p, huge);
 }
 
-TEST_F_TIMEOUT(sva, split_by_mprotect, 120)
+TEST_F(sva, split_by_mprotect)
 {
 	split(_metadata, self, SPLIT_MPROTECT);
 }
 
-TEST_F_TIMEOUT(sva, split_by_dontneed, 120)
+TEST_F(sva, split_by_dontneed)
 {
 	split(_metadata, self, SPLIT_DONTNEED);
 }
 
-TEST_F_TIMEOUT(sva, split_by_munmap, 120)
+TEST_F(sva, split_by_munmap)
 {
 	split(_metadata, self, SPLIT_MUNMAP);
 }
@@ -478,20 +447,14 @@ TEST_F_TIMEOUT(sva, split_by_munmap, 120)
 /* madvise() that may find a page in use for a moment */
 static bool madvise_until_done(void *p, size_t len, int advice)
 {
-	int i;
+	bool done;
 
-	for (i = 0; i < 200; i++) {
-		if (!madvise(p, len, advice))
-			return true;
-		if (errno != EAGAIN && errno != EBUSY)
-			return false;
-		usleep(1000);
-	}
-	return false;
+	return SOON((done = !madvise(p, len, advice)) ||
+		    (errno != EAGAIN && errno != EBUSY)) && done;
 }
 
 /* Small pages copied into a huge one, which takes the table of the small ones */
-TEST_F_TIMEOUT(sva, collapse, 120)
+TEST_F(sva, collapse)
 {
 	size_t huge = huge_size(), stride = huge / QUEUES;
 	struct sva_queue q[QUEUES];
@@ -532,11 +495,9 @@ TEST_F_TIMEOUT(sva, collapse, 120)
 
 /* Reclaim */
 
-#define SWAP_DEV	"/dev/zram0"
-#define SWAP_SYSFS	"/sys/block/zram0/"
 #define SWAP_BYTES	(128ul << 20)
 
-/* Compressed memory as swap space. What a failed case has left is undone. */
+/* Compressed memory as swap space */
 static bool swap_on(void)
 {
 	uint32_t header[3] = { 1, SWAP_BYTES / PAGE - 1, 0 };
@@ -544,10 +505,8 @@ static bool swap_on(void)
 	bool done;
 	int fd;
 
-	swapoff(SWAP_DEV);
 	snprintf(size, sizeof(size), "%lu", SWAP_BYTES);
-	if (!file_put(SWAP_SYSFS "reset", "1") ||
-	    !file_put(SWAP_SYSFS "disksize", size))
+	if (!write_file(SWAP_SYSFS "disksize", size))
 		return false;
 	fd = open(SWAP_DEV, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -560,7 +519,7 @@ static bool swap_on(void)
 
 static bool swap_off(void)
 {
-	return !swapoff(SWAP_DEV) && file_put(SWAP_SYSFS "reset", "1");
+	return !swapoff(SWAP_DEV) && write_file(SWAP_SYSFS "reset", "1");
 }
 
 /*
@@ -569,7 +528,7 @@ static bool swap_off(void)
  */
 static bool settle_pages(void)
 {
-	return file_put("/proc/sys/vm/compact_memory", "1");
+	return write_file("/proc/sys/vm/compact_memory", "1");
 }
 
 static long swap_in_use(void)
@@ -581,19 +540,16 @@ static long swap_in_use(void)
 	return (info.totalswap - info.freeswap) * info.mem_unit / PAGE;
 }
 
+/* To be tried again: a page may be in use, or under writeback */
+static bool try_page_out(uint8_t *p, size_t pages)
+{
+	return settle_pages() && !madvise(p, pages * PAGE, MADV_PAGEOUT);
+}
+
 static bool page_out(uint8_t *p, size_t pages)
 {
-	int i;
-
-	/* What is under writeback has to be tried again */
-	for (i = 0; i < 100; i++) {
-		if (!settle_pages() || madvise(p, pages * PAGE, MADV_PAGEOUT))
-			return false;
-		if (swapped_pages(p, pages) == pages)
-			return true;
-		usleep(1000);
-	}
-	return false;
+	return SOON(try_page_out(p, pages) &&
+		    swapped_pages(p, pages) == pages);
 }
 
 TEST_F(sva, swapped_out)
@@ -637,17 +593,12 @@ TEST_F(sva, shared_memory_swapped_out)
 	size_t pages = 64, len = pages * PAGE;
 	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
 			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int i;
 
 	ASSERT_TRUE(swap_on());
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 3, len));
-	for (i = 0; i < 100 && swap_in_use() < (long)pages; i++) {
-		ASSERT_TRUE(settle_pages());
-		ASSERT_EQ(0, madvise(p, len, MADV_PAGEOUT));
-		usleep(1000);
-	}
-	EXPECT_LE(pages, swap_in_use());
+	ASSERT_TRUE(SOON(try_page_out(p, pages) &&
+			 swap_in_use() >= (long)pages));
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, len));
 	EXPECT_EQ(len * 3, self->q.result);
 	EXPECT_LE(pages, self->q.faults);
@@ -656,7 +607,7 @@ TEST_F(sva, shared_memory_swapped_out)
 	EXPECT_TRUE(swap_off());
 }
 
-TEST_F_TIMEOUT(sva, swapped_out_busy, 120)
+TEST_F(sva, swapped_out_busy)
 {
 	uint8_t *p = map_pages(QUEUES, PROT_READ | PROT_WRITE);
 	struct sva_queue q[QUEUES];
@@ -685,7 +636,7 @@ TEST_F_TIMEOUT(sva, swapped_out_busy, 120)
 #define CGROUP	"/tmp/cgroup"
 
 /* More memory than the process may have: the device makes its own way */
-TEST_F_TIMEOUT(sva, memory_pressure, 120)
+TEST_F(sva, memory_pressure)
 {
 	size_t pages = 2048, len = pages * PAGE, i;
 	uint8_t *p = map_pages(pages, PROT_READ | PROT_WRITE);
@@ -696,11 +647,11 @@ TEST_F_TIMEOUT(sva, memory_pressure, 120)
 	mkdir(CGROUP, 0700);
 	ASSERT_TRUE(!mount("cgroup2", CGROUP, "cgroup2", 0, NULL) ||
 		    errno == EBUSY);
-	ASSERT_TRUE(file_put(CGROUP "/cgroup.subtree_control", "+memory"));
+	ASSERT_TRUE(write_file(CGROUP "/cgroup.subtree_control", "+memory"));
 	ASSERT_TRUE(!mkdir(CGROUP "/sva", 0700) || errno == EEXIST);
-	ASSERT_TRUE(file_put(CGROUP "/sva/memory.max", "4M"));
+	ASSERT_TRUE(write_file(CGROUP "/sva/memory.max", "4M"));
 	snprintf(pid, sizeof(pid), "%d", getpid());
-	ASSERT_TRUE(file_put(CGROUP "/sva/cgroup.procs", pid));
+	ASSERT_TRUE(write_file(CGROUP "/sva/cgroup.procs", pid));
 
 	for (i = 0; i < pages; i += 64)
 		ASSERT_EQ(SVADEV_STATUS_OK,
@@ -716,10 +667,20 @@ TEST_F_TIMEOUT(sva, memory_pressure, 120)
 		EXPECT_TRUE(bytes_are(p + i * PAGE, 64 * PAGE, i / 64 + 1));
 
 	munmap(p, len);
-	ASSERT_TRUE(file_put(CGROUP "/cgroup.procs", pid));
+	ASSERT_TRUE(write_file(CGROUP "/cgroup.procs", pid));
 	EXPECT_EQ(0, rmdir(CGROUP "/sva"));
 	EXPECT_EQ(0, umount(CGROUP));
 	EXPECT_TRUE(swap_off());
+}
+
+/* Pages that are neither there nor kept anywhere */
+static size_t pages_gone(const uint8_t *p, size_t pages)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < pages; i++)
+		n += !pagemap_entry(p + i * PAGE);
+	return n;
 }
 
 /* Memory that may be freed, unless it is written once more */
@@ -727,7 +688,6 @@ TEST_F(sva, madvise_free)
 {
 	size_t pages = 16, len = pages * PAGE;
 	uint8_t *p = map_pages(pages, PROT_READ | PROT_WRITE);
-	size_t i, gone = 0;
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 1, len));
@@ -737,16 +697,9 @@ TEST_F(sva, madvise_free)
 	/* The kernel has to notice that the device writes to these */
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 2, len / 2));
 	EXPECT_EQ(pages / 2, self->q.faults);
-	for (i = 0; i < 100 && gone < pages / 2; i++) {
-		size_t j;
-
-		ASSERT_TRUE(settle_pages());
-		ASSERT_EQ(0, madvise(p, len, MADV_PAGEOUT));
-		for (j = gone = 0; j < pages; j++)
-			gone += !pagemap_entry(p + j * PAGE);
-		usleep(1000);
-	}
-	EXPECT_EQ(pages / 2, gone);
+	EXPECT_TRUE(SOON(try_page_out(p, pages) &&
+			 pages_gone(p, pages) >= pages / 2));
+	EXPECT_EQ(pages / 2, pages_gone(p, pages));
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, len));
 	EXPECT_EQ(len / 2 * 2, self->q.result);
 	EXPECT_TRUE(bytes_are(p, len / 2, 2));
@@ -805,7 +758,7 @@ static bool make_holes(uint8_t *filler, uint8_t *low[QUEUES])
 	return true;
 }
 
-TEST_F_TIMEOUT(sva, compaction, 120)
+TEST_F(sva, compaction)
 {
 	size_t len = FILLER_PAGES * PAGE;
 	uint8_t *low[QUEUES], *last = NULL;
@@ -829,7 +782,7 @@ TEST_F_TIMEOUT(sva, compaction, 120)
 			ASSERT_TRUE(hammers(&q[i]));
 			pfn[i] = pfn_of(low[i]);
 		}
-		ASSERT_TRUE(file_put("/proc/sys/vm/compact_memory", "1"));
+		ASSERT_TRUE(write_file("/proc/sys/vm/compact_memory", "1"));
 
 		for (i = 0; i < QUEUES; i++) {
 			moved += pfn[i] != pfn_of(low[i]);
@@ -860,36 +813,24 @@ TEST_F_TIMEOUT(sva, compaction, 120)
 
 /* Pages with the same contents */
 
-#define KSM	"/sys/kernel/mm/ksm/"
-
 static bool ksm_start(void)
 {
-	return file_put(KSM "pages_to_scan", "2000") &&
-	       file_put(KSM "sleep_millisecs", "1") &&
-	       file_put(KSM "run", "1");
+	return write_file(KSM "pages_to_scan", "2000") &&
+	       write_file(KSM "sleep_millisecs", "1") &&
+	       write_file(KSM "run", "1");
 }
 
 static bool ksm_stop(void)
 {
-	return file_put(KSM "run", "2") &&
-	       file_put(KSM "pages_to_scan", "100") &&
-	       file_put(KSM "sleep_millisecs", "20") &&
-	       file_put(KSM "run", "0");
+	return write_file(KSM "run", "2");
 }
 
 static bool merged(const uint8_t *a, const uint8_t *b)
 {
-	uint64_t end = sva_now_ms() + SVA_TIMEOUT_MS;
-
-	while (!page_is(a, KPF_KSM) || pfn_of(a) != pfn_of(b)) {
-		if (sva_now_ms() > end)
-			return false;
-		usleep(1000);
-	}
-	return true;
+	return SOON(page_is(a, KPF_KSM) && pfn_of(a) == pfn_of(b));
 }
 
-TEST_F_TIMEOUT(sva, ksm, 120)
+TEST_F(sva, ksm)
 {
 	uint8_t *p = map_pages(3, PROT_READ | PROT_WRITE);
 	uint64_t *count = (uint64_t *)(p + 2 * PAGE);
@@ -936,7 +877,7 @@ TEST_F_TIMEOUT(sva, ksm, 120)
 }
 
 /* Pages that merge while the device changes one of them, again and again */
-TEST_F_TIMEOUT(sva, ksm_busy, 120)
+TEST_F(sva, ksm_busy)
 {
 	size_t pages = QUEUES, i;
 	uint8_t *p = map_pages(pages, PROT_READ | PROT_WRITE);
@@ -978,7 +919,7 @@ static uint8_t *map_file(size_t pages, int *fd)
 		    *fd, 0);
 }
 
-TEST_F_TIMEOUT(sva, mprotect_busy, 120)
+TEST_F(sva, mprotect_busy)
 {
 	uint64_t *word = (void *)map_pages(1, PROT_READ | PROT_WRITE);
 	uint64_t sum = 0, seen;
@@ -1005,7 +946,7 @@ TEST_F_TIMEOUT(sva, mprotect_busy, 120)
 	munmap(word, PAGE);
 }
 
-TEST_F_TIMEOUT(sva, munmap_busy, 120)
+TEST_F(sva, munmap_busy)
 {
 	uint8_t *pages, *p = NULL;
 	uint64_t seen;
@@ -1036,7 +977,7 @@ TEST_F_TIMEOUT(sva, munmap_busy, 120)
 	close(fd);
 }
 
-TEST_F_TIMEOUT(sva, map_over_busy, 120)
+TEST_F(sva, map_over_busy)
 {
 	uint8_t *pages, *p;
 	uint64_t sum = 0, seen;
@@ -1073,7 +1014,7 @@ TEST_F_TIMEOUT(sva, map_over_busy, 120)
 }
 
 /* The page stays where it is, its entry in the page table does not */
-TEST_F_TIMEOUT(sva, dontneed_busy, 120)
+TEST_F(sva, dontneed_busy)
 {
 	struct sva_queue q[QUEUES];
 	uint8_t *p;
@@ -1094,7 +1035,7 @@ TEST_F_TIMEOUT(sva, dontneed_busy, 120)
 	close(fd);
 }
 
-TEST_F_TIMEOUT(sva, mremap_busy, 120)
+TEST_F(sva, mremap_busy)
 {
 	uint8_t *place = map_pages(2, PROT_NONE);
 	uint64_t sum = 0, seen;
