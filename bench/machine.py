@@ -52,7 +52,8 @@ class Machine:
         args = [BUILD / "qemu-build" / section["qemu"],
                 *shlex.split(COMMON), *shlex.split(section["args"]),
                 "-kernel",
-                BUILD / f"kernel-{self.arch}{SUFFIX}" / section["kernel"],
+                BUILD / f"kernel-{self.arch}{SUFFIX}" /
+                section.get(f"kernel{SUFFIX}", section["kernel"]),
                 "-append", " ".join([f"console={section['console']}", APPEND,
                                      section["append"], *append]),
                 "-initrd", BUILD / f"guest-{self.arch}/initramfs.gz"]
