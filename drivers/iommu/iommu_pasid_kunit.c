@@ -1747,6 +1747,40 @@ static void sva_unbind_waits_test(struct kunit *test)
 	mock_dev_destroy(test, mdev);
 }
 
+/* The last unbind waits for the group, and whoever binds is ahead of it */
+static void bind_before_unbind_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mock_task bind = { .mdev = mdev, .mm = mm };
+	struct mock_task unbind = { .mdev = mdev };
+	struct iommu_group *group = iommu_group_get(&mdev->dev);
+	u32 pasid;
+
+	unbind.handle = iommu_sva_bind(&mdev->dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(unbind.handle));
+	pasid = iommu_sva_get_pasid(unbind.handle);
+
+	iommu_group_lock(group);
+	mock_task_start(&bind);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&bind));
+	mock_task_start(&unbind);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&unbind));
+	iommu_group_unlock(group);
+	iommu_group_put(group);
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&bind));
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&unbind));
+
+	/* Who has bound has an attachment */
+	KUNIT_EXPECT_NOT_NULL(test, mdev->table[pasid]);
+	if (mdev->table[pasid])
+		iommu_sva_unbind_device(bind.handle);
+	KUNIT_EXPECT_NULL(test, mdev->table[pasid]);
+
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
+}
+
 /* Binding, faulting and unbinding the same (device, mm) from several threads */
 #define RACE_THREADS	4
 #define RACE_ROUNDS	200
@@ -1902,6 +1936,7 @@ static struct kunit_case iommu_pasid_test_cases[] = {
 	KUNIT_CASE(sva_fault_test),
 	KUNIT_CASE(sva_exit_test),
 	KUNIT_CASE(sva_unbind_waits_test),
+	KUNIT_CASE(bind_before_unbind_test),
 	KUNIT_CASE(race_test),
 	{ }
 };
