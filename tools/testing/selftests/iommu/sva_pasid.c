@@ -4,7 +4,7 @@
  */
 #include "sva_case.h"
 
-TEST_F_TIMEOUT(sva, processes_bind_and_unbind, 240)
+TEST_F_TIMEOUT(sva, processes_bind_and_unbind, 1200)
 {
 	enum { PROCESSES = 4, ROUNDS = 1000 };
 	uint8_t *p = map_pages(1, PROT_READ | PROT_WRITE);
@@ -74,7 +74,7 @@ static void one_of_many(int i, int report, int end)
 	_exit(0);
 }
 
-TEST_F_TIMEOUT(sva, more_pasids_than_a_leaf_holds, 240)
+TEST_F_TIMEOUT(sva, more_pasids_than_a_leaf_holds, 1200)
 {
 	bool *used = calloc(1 << 16, 1), *leaf = calloc(1 << 16, 1);
 	int i, report[2], end[2], leaves = 0, kept = 0;
