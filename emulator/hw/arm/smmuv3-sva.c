@@ -40,7 +40,7 @@ static const PCIIOMMUOps smmuv3_sva_ops;
 
 /* Set-up */
 
-static void register_stats(SMMUv3State *s)
+static bool register_stats(SMMUv3State *s, Error **errp)
 {
     static const struct {
         uint8_t op;
@@ -86,6 +86,7 @@ static void register_stats(SMMUv3State *s)
         { "tlb.miss", &bs->iotlb_misses },
     };
     GArray *stats = g_array_new(false, false, sizeof(IOMMUStat));
+    bool ret;
     IOMMUStat stat;
     int i;
 
@@ -118,9 +119,10 @@ static void register_stats(SMMUv3State *s)
         g_array_append_vals(stats, more, ARRAY_SIZE(more));
     }
 
-    iommu_stats_register(OBJECT(s), "smmu.", (IOMMUStat *)stats->data,
-                         stats->len);
+    ret = iommu_stats_register(OBJECT(s), "smmu.", (IOMMUStat *)stats->data,
+                               stats->len, errp);
     g_array_free(stats, true);
+    return ret;
 }
 
 /* The IDR5.OAS encoding of @bits, or -1 */
@@ -183,8 +185,7 @@ bool smmuv3_sva_realize(SMMUv3State *s, Error **errp)
         pci_setup_iommu(bs->primary_bus, &smmuv3_sva_ops, bs);
     }
 
-    register_stats(s);
-    return true;
+    return register_stats(s, errp);
 }
 
 void smmuv3_sva_init_idr(SMMUv3State *s)

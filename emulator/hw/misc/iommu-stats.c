@@ -14,6 +14,7 @@
 #include "qemu/cutils.h"
 #include "qemu/main-loop.h"
 #include "qemu/queue.h"
+#include "qapi/error.h"
 #include "hw/misc/iommu-stats.h"
 #include "standard-headers/misc/svadev.h"
 
@@ -45,18 +46,37 @@ static bool prefix_is_taken(const char *prefix)
 
 static char *unique_prefix(const char *wanted)
 {
-    const char *dot = strrchr(wanted, '.');
+    size_t len = strlen(wanted) - 1;
     char *prefix = g_strdup(wanted);
-    int i;
+    unsigned i;
 
-    assert(dot && !dot[1]);
+    assert(wanted[len] == '.');
 
-    for (i = 1; prefix_is_taken(prefix); i++) {
+    while (len && g_ascii_isdigit(wanted[len - 1])) {
+        len--;
+    }
+
+    i = g_ascii_strtoull(wanted + len, NULL, 10);
+    while (prefix_is_taken(prefix)) {
         g_free(prefix);
-        prefix = g_strdup_printf("%.*s%d.", (int)(dot - wanted), wanted, i);
+        prefix = g_strdup_printf("%.*s%u.", (int)len, wanted, ++i);
     }
 
     return prefix;
+}
+
+/* Is there room for all names in the copy that the guest gets? */
+static bool names_fit(const char *prefix, const IOMMUStat *stats, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (strlen(prefix) + strlen(stats[i].name) >= SVADEV_STAT_NAME_LEN) {
+            return false;
+        }
+    }
+
+    return true;
 }
 
 static char *property_name(const IOMMUStat *stat)
@@ -64,24 +84,29 @@ static char *property_name(const IOMMUStat *stat)
     return g_strdup_printf("stat-%s", stat->name);
 }
 
-void iommu_stats_register(Object *owner, const char *prefix,
-                          const IOMMUStat *stats, size_t n)
+bool iommu_stats_register(Object *owner, const char *prefix,
+                          const IOMMUStat *stats, size_t n, Error **errp)
 {
-    StatsGroup *g = g_new0(StatsGroup, 1);
+    g_autofree char *unique = unique_prefix(prefix);
+    StatsGroup *g;
     size_t i;
 
     assert(bql_locked());
 
+    if (!names_fit(unique, stats, n)) {
+        error_setg(errp, "too many devices have counters named \"%s*\"",
+                   prefix);
+        return false;
+    }
+
+    g = g_new0(StatsGroup, 1);
     g->owner = owner;
-    g->prefix = unique_prefix(prefix);
+    g->prefix = g_steal_pointer(&unique);
     g->stats = g_new(IOMMUStat, n);
     g->n = n;
 
     for (i = 0; i < n; i++) {
         g_autofree char *prop = property_name(&stats[i]);
-
-        assert(strlen(g->prefix) + strlen(stats[i].name) <
-               SVADEV_STAT_NAME_LEN);
 
         g->stats[i].name = g_strdup(stats[i].name);
         g->stats[i].val = stats[i].val;
@@ -90,6 +115,8 @@ void iommu_stats_register(Object *owner, const char *prefix,
     }
 
     QTAILQ_INSERT_TAIL(&groups, g, next);
+
+    return true;
 }
 
 void iommu_stats_unregister(Object *owner)

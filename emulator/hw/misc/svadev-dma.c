@@ -2,8 +2,9 @@
  * svadev: the queues, and the DMA that their operations consist of.
  *
  * An operation is a series of DMAs, each of which stays inside one page and
- * is translated just before it is done. The IOMMU may stall any of them; the
- * queue then sleeps until its waiter is called, and the others go on. A few
+ * is translated just before it is done. The IOMMU may stall any of them, or
+ * the queue may ask for a page; it then sleeps until it is answered, and the
+ * others go on. A few
  * DMAs are done per expiry of the queue's timer, which counts virtual time:
  * no operation holds up the machine, and all repeats exactly under icount.
  *
@@ -21,7 +22,6 @@
 #include "qemu/host-utils.h"
 #include "qemu/rcu.h"
 #include "hw/pci/msix.h"
-#include "hw/pci/pci_bus.h"
 #include "svadev-internal.h"
 #include "trace.h"
 
@@ -190,21 +190,43 @@ static int svaq_translate(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
                           IOMMUTLBEntry *out)
 {
     PCIDevice *pci = PCI_DEVICE(q->dev);
-    bool tagged = q->pasid & SVADEV_Q_PASID_VALID;
-    uint32_t pasid = tagged ? q->pasid & SVADEV_Q_PASID_MASK : PCI_NO_PASID;
-    bool priv = tagged && (q->mode & SVADEV_Q_MODE_PRIV);
+    uint32_t pasid = svadev_queue_pasid(q);
     int ret;
 
-    ret = pci_sva_translate(pci, pasid, priv, false, addr, access, out,
-                            &q->waiter);
+    ret = pci_sva_translate(pci, pasid, svadev_queue_priv(q), false, addr,
+                            access, out, &q->waiter);
     if (!ret) {
         out->target_as = &address_space_memory;
-    } else if (ret == -ENODEV && !tagged) {
+    } else if (ret == -ENODEV && pasid == PCI_NO_PASID) {
         /* What any other device's DMA goes through */
         *out = address_space_get_iotlb_entry(pci_get_address_space(pci), addr,
                                              access != IOMMU_RO,
                                              MEMTXATTRS_UNSPECIFIED);
         ret = out->perm == IOMMU_NONE ? -EFAULT : 0;
+    }
+
+    return ret;
+}
+
+/*
+ * The same by ATS. Returns -EAGAIN too: a page request was made, and the queue
+ * is no longer running.
+ */
+static int svaq_translate_ats(SVAQueue *q, uint64_t addr, bool atomic,
+                              IOMMUAccessFlags access, IOMMUTLBEntry *out)
+{
+    IOMMUAccessFlags wanted = atomic ? IOMMU_RW : access;
+    uint32_t miss = q->mode & SVADEV_Q_MODE_MISS;
+    int ret = svadev_atc_translate(q, addr, wanted, out);
+
+    if (ret == -EREMOTE ||
+        (ret == -EFAULT && miss == SVADEV_Q_MODE_MISS_IOMMU)) {
+        return svaq_translate(q, addr, access, out);
+    }
+
+    if (ret == -EFAULT && miss == SVADEV_Q_MODE_MISS_PRI &&
+        svadev_pri_request(q, addr, wanted, q->op.len - q->done)) {
+        return -EAGAIN;
     }
 
     return ret;
@@ -233,7 +255,8 @@ static void *ram_map(AddressSpace *as, hwaddr addr, bool is_write, hwaddr min,
  * @buf, or, with no @buf, the atomic operation.
  *
  * Returns the number of bytes that were done. If it is 0, the queue is no
- * longer running: the IOMMU stalled the request, or the operation has ended.
+ * longer running: the IOMMU stalled the request, a page was asked for, or the
+ * operation has ended.
  */
 static size_t svaq_dma(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
                        uint8_t *buf, size_t len)
@@ -244,14 +267,20 @@ static size_t svaq_dma(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
     IOMMUTLBEntry tlb;
     int ret;
 
-    ret = svaq_translate(q, addr, access, &tlb);
+    if (q->mode & SVADEV_Q_MODE_ATS) {
+        ret = svaq_translate_ats(q, addr, !buf, access, &tlb);
+    } else {
+        ret = svaq_translate(q, addr, access, &tlb);
+    }
     trace_svadev_dma(svaq_index(q), q->pasid, addr, n, access, ret);
 
-    if (ret == -EINPROGRESS) {
-        q->state = SVAQ_STALLED;
+    if (ret == -EINPROGRESS || ret == -EAGAIN) {
+        if (ret == -EINPROGRESS) {
+            q->state = SVAQ_STALLED;
+            s->dma_stall++;
+        }
         q->fault_addr = addr;
         q->faults++;
-        s->dma_stall++;
         return 0;
     }
 
@@ -373,10 +402,14 @@ static void svaq_advance(SVAQueue *q)
     q->done += n;
 }
 
-static void svaq_batch(void *opaque)
+static void svaq_run(SVAQueue *q)
 {
-    SVAQueue *q = opaque;
     int i;
+
+    if (q->state == SVAQ_LATE) {
+        svadev_pri_send(q);
+        return;
+    }
 
     if (q->state == SVAQ_PAUSED) {
         svaq_start_round(q);
@@ -399,12 +432,31 @@ static void svaq_batch(void *opaque)
     svaq_schedule(q, SVADEV_BATCH_NS);
 }
 
-static void svaq_answered(PCISVAWaiter *waiter, bool retry)
+static void svaq_batch(void *opaque)
 {
-    SVAQueue *q = container_of(waiter, SVAQueue, waiter);
+    SVAQueue *q = opaque;
+    Object *obj = OBJECT(q->dev);
+
+    /* An interrupt is a write anywhere: it may unplug the function */
+    object_ref(obj);
+    svaq_run(q);
+    object_unref(obj);
+}
+
+/* Let the timer go on with a queue that is not running, but not idle either */
+void svadev_queue_wait(SVAQueue *q, SVAQueueState state, uint64_t delay_ns)
+{
+    q->state = state;
+    svaq_schedule(q, delay_ns);
+}
+
+/* The DMA under way is to be tried again, or has failed */
+void svadev_queue_answered(SVAQueue *q, bool retry)
+{
     SVADevState *s = q->dev;
 
-    assert(q->state == SVAQ_STALLED);
+    assert(q->state == SVAQ_STALLED || q->state == SVAQ_PAGED ||
+           q->state == SVAQ_LATE);
     trace_svadev_answered(svaq_index(q), q->fault_addr, retry, q->retries);
 
     if (q->disable) {
@@ -417,9 +469,18 @@ static void svaq_answered(PCISVAWaiter *waiter, bool retry)
     } else {
         q->retries++;
         s->dma_retry++;
-        q->state = SVAQ_RUNNING;
-        svaq_schedule(q, SVADEV_BATCH_NS);
+        svadev_queue_wait(q, SVAQ_RUNNING, SVADEV_BATCH_NS);
     }
+}
+
+static void svaq_waiter_done(PCISVAWaiter *waiter, bool retry)
+{
+    SVAQueue *q = container_of(waiter, SVAQueue, waiter);
+    Object *obj = OBJECT(q->dev);
+
+    object_ref(obj);
+    svadev_queue_answered(q, retry);
+    object_unref(obj);
 }
 
 static bool range_is_valid(uint64_t addr, uint64_t len)
@@ -509,6 +570,8 @@ void svadev_queue_disable(SVAQueue *q)
     } else {
         q->disable = true;
     }
+
+    svadev_pri_queue_disabled(q);
 }
 
 /* The next owner of the page shall not see what the last one did */
@@ -524,8 +587,10 @@ void svadev_queue_reset(SVAQueue *q)
     if (q->state == SVAQ_STALLED) {
         pci_sva_cancel(PCI_DEVICE(q->dev), &q->waiter);
     }
+    svadev_pri_queue_reset(q);
 
     q->state = SVAQ_IDLE;
+    q->retries = 0;
     q->ctrl = 0;
     q->pasid = 0;
     q->mode = 0;
@@ -536,7 +601,7 @@ void svadev_queue_reset(SVAQueue *q)
 void svadev_queue_init(SVADevState *s, SVAQueue *q)
 {
     q->dev = s;
-    q->waiter.done = svaq_answered;
+    q->waiter.done = svaq_waiter_done;
     timer_init_ns(&q->timer, QEMU_CLOCK_VIRTUAL, svaq_batch, q);
     svadev_queue_reset(q);
 }

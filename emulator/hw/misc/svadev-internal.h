@@ -7,6 +7,7 @@
 #define HW_MISC_SVADEV_INTERNAL_H
 
 #include "qemu/timer.h"
+#include "hw/pci/pci_bus.h"
 #include "hw/pci/pci_device.h"
 #include "qom/object.h"
 #include "standard-headers/misc/svadev.h"
@@ -35,6 +36,8 @@ typedef enum SVAQueueState {
     SVAQ_IDLE,
     SVAQ_RUNNING,               /* the timer starts the next DMA */
     SVAQ_STALLED,               /* the IOMMU will call the waiter */
+    SVAQ_LATE,                  /* the timer sends the page request */
+    SVAQ_PAGED,                 /* a page response is due */
     SVAQ_PAUSED,                /* the timer starts the next hammer round */
 } SVAQueueState;
 
@@ -67,9 +70,32 @@ typedef struct SVAQueue {
     size_t pos;                 /* and where they start */
     uint8_t buf[SVADEV_PIECE];
 
+    /* The page request that is, or was last, under way */
+    uint64_t page;
+    IOMMUAccessFlags page_access;
+    unsigned nr_pages;
+
     QEMUTimer timer;
     PCISVAWaiter waiter;
 } SVAQueue;
+
+/* What the function has of one PASID: see svadev-atc.c */
+typedef struct SVASpace {
+    SVADevState *dev;
+    uint32_t pasid;             /* PCI_NO_PASID: of untagged requests */
+    GHashTable *atc;
+    uint64_t shifts;            /* sizes that @atc has, or had, entries of */
+    IOMMUNotifier iotlb;
+    IOMMUPRINotifier pri;
+} SVASpace;
+
+/* A page request group: see svadev-pri.c */
+typedef struct SVAGroup {
+    SVAQueue *queue;            /* that waits, NULL if none does */
+    uint32_t pasid;
+    unsigned requests;          /* counted against the allocation */
+    unsigned responses;         /* outstanding; 0: the index is free */
+} SVAGroup;
 
 struct SVADevState {
     PCIDevice parent_obj;
@@ -83,6 +109,18 @@ struct SVADevState {
     uint8_t pasid_width;
     bool pasid_exec;
     bool pasid_priv;
+    bool ats;
+    bool pri;
+    uint32_t atc_size;
+
+    GHashTable *spaces;         /* SVASpace by PASID */
+    uint32_t atc_used;
+    SVAGroup groups[PCI_PRI_PRGI_MASK + 1];
+    unsigned next_group;
+    uint32_t outstanding;       /* page requests */
+    bool pri_failed;            /* until the interface is enabled anew */
+    uint32_t prg_pages;
+    uint32_t inject;
 
     uint32_t max_retries;
     uint32_t icount_hi;
@@ -95,7 +133,38 @@ struct SVADevState {
     uint64_t dma_stall;
     uint64_t dma_retry;
     uint64_t bytes;
+
+    uint64_t ats_ok;
+    uint64_t ats_miss;
+    uint64_t ats_blocked;
+    uint64_t atc_hit;
+    uint64_t atc_inv;
+    uint64_t atc_dropped;
+    uint64_t atc_overflow;
+    uint64_t atc_stale;
+    uint64_t pri_req;
+    uint64_t pri_group;
+    uint64_t pri_stop;
+    uint64_t pri_refused;
+    uint64_t pri_no_credit;
+    uint64_t pri_lost;
+    uint64_t pri_success;
+    uint64_t pri_invalid;
+    uint64_t pri_failure;
+    uint64_t pri_unexpected;
 };
+
+/* What the requests of a queue carry */
+static inline uint32_t svadev_queue_pasid(const SVAQueue *q)
+{
+    return q->pasid & SVADEV_Q_PASID_VALID ? q->pasid & SVADEV_Q_PASID_MASK :
+                                             PCI_NO_PASID;
+}
+
+static inline bool svadev_queue_priv(const SVAQueue *q)
+{
+    return (q->pasid & SVADEV_Q_PASID_VALID) && (q->mode & SVADEV_Q_MODE_PRIV);
+}
 
 /* svadev-dma.c */
 void svadev_queue_init(SVADevState *s, SVAQueue *q);
@@ -103,5 +172,27 @@ void svadev_queue_reset(SVAQueue *q);
 void svadev_queue_blank(SVAQueue *q);
 void svadev_queue_go(SVAQueue *q, uint64_t cmd);
 void svadev_queue_disable(SVAQueue *q);
+void svadev_queue_wait(SVAQueue *q, SVAQueueState state, uint64_t delay_ns);
+void svadev_queue_answered(SVAQueue *q, bool retry);
+
+/* svadev-atc.c */
+void svadev_atc_init(SVADevState *s);
+void svadev_atc_exit(SVADevState *s);
+void svadev_atc_clear(SVADevState *s);
+void svadev_atc_prune(SVADevState *s);
+SVASpace *svadev_atc_space(SVADevState *s, uint32_t pasid);
+int svadev_atc_translate(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
+                         IOMMUTLBEntry *out);
+
+/* svadev-pri.c */
+bool svadev_pri_request(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
+                        uint64_t len);
+void svadev_pri_send(SVAQueue *q);
+void svadev_pri_respond(SVASpace *space, const IOMMUPRIResponse *response);
+bool svadev_pri_pending(SVADevState *s, uint32_t pasid);
+void svadev_pri_queue_disabled(SVAQueue *q);
+void svadev_pri_queue_reset(SVAQueue *q);
+void svadev_pri_enabled(SVADevState *s, bool enabled);
+void svadev_pri_reset(SVADevState *s);
 
 #endif /* HW_MISC_SVADEV_INTERNAL_H */

@@ -12,7 +12,7 @@
  * every emulated IOMMU and accelerator as of one point in time.
  *
  *   -device svadev[,nr-queues=16][,pasid-width=16][,pasid-exec=on]
- *          [,pasid-priv=on],addr=...
+ *          [,pasid-priv=on][,ats=off][,pri=off][,atc-size=65536],addr=...
  *
  * It is a root complex integrated endpoint if plugged into pcie.0. The
  * registers are in standard-headers/misc/svadev.h. What that leaves open:
@@ -47,8 +47,14 @@
 
 #define SVADEV_MAX_QUEUES       256
 #define SVADEV_MSIX_BAR         4
-#define SVADEV_PASID_CAP_OFFSET PCI_CONFIG_SPACE_SIZE
+#define SVADEV_EXT_CAP_OFFSET   PCI_CONFIG_SPACE_SIZE
 #define SVADEV_DEFAULT_RETRIES  64
+#define SVADEV_DEFAULT_ATC_SIZE 65536
+#define SVADEV_MAX_REQUESTS     512
+#define SVADEV_INJECT_MASK                              \
+    (SVADEV_INJECT_LATE | SVADEV_INJECT_LOST |          \
+     SVADEV_INJECT_TWICE | SVADEV_INJECT_NO_PASID |     \
+     SVADEV_INJECT_AFTER | SVADEV_INJECT_STOP)
 #define SVADEV_QUEUE_BLOCK      (SVADEV_QUEUE(1) - SVADEV_QUEUE(0))
 
 QEMU_BUILD_BUG_ON(SVADEV_QUEUE(SVADEV_MAX_QUEUES) > SVADEV_STATS);
@@ -87,6 +93,10 @@ static void svadev_queue_ctrl(SVAQueue *q, uint32_t val)
 
     val &= SVADEV_Q_CTRL_ENABLE | SVADEV_Q_CTRL_IRQ;
 
+    if (!was_on && (val & SVADEV_Q_CTRL_ENABLE)) {
+        svadev_atc_prune(q->dev);
+    }
+
     if (!was_on && q->state != SVAQ_IDLE) {
         val &= ~SVADEV_Q_CTRL_ENABLE;
     }
@@ -98,6 +108,23 @@ static void svadev_queue_ctrl(SVAQueue *q, uint32_t val)
     } else if (!was_on && (val & SVADEV_Q_CTRL_ENABLE)) {
         svadev_queue_blank(q);
     }
+}
+
+/* What of @val the function can do; the rest reads as 0 */
+static uint32_t svadev_valid_mode(SVADevState *s, uint32_t val)
+{
+    uint32_t mode = val & SVADEV_Q_MODE_PRIV;
+    uint32_t miss = val & SVADEV_Q_MODE_MISS;
+
+    if (s->ats && (val & SVADEV_Q_MODE_ATS)) {
+        mode |= SVADEV_Q_MODE_ATS;
+        if (miss == SVADEV_Q_MODE_MISS_FAIL ||
+            (s->pri && miss == SVADEV_Q_MODE_MISS_PRI)) {
+            mode |= miss;
+        }
+    }
+
+    return mode;
 }
 
 static void svadev_queue_write(SVAQueue *q, hwaddr reg, uint32_t val)
@@ -115,7 +142,7 @@ static void svadev_queue_write(SVAQueue *q, hwaddr reg, uint32_t val)
         break;
     case SVADEV_Q_MODE:
         if (idle) {
-            q->mode = val & SVADEV_Q_MODE_PRIV;
+            q->mode = svadev_valid_mode(q->dev, val);
         }
         break;
     case SVADEV_Q_VECTOR:
@@ -154,6 +181,8 @@ static void svadev_reset(SVADevState *s)
     }
 
     s->max_retries = SVADEV_DEFAULT_RETRIES;
+    s->prg_pages = 1;
+    s->inject = 0;
     s->icount_hi = 0;
     s->stat_count = 0;
     memset(s->stats, 0, sizeof(s->stats));
@@ -187,6 +216,15 @@ static uint64_t svadev_ctrl_read(void *opaque, hwaddr addr, unsigned size)
         break;
     case SVADEV_STAT_COUNT:
         val = s->stat_count;
+        break;
+    case SVADEV_CAPS:
+        val = (s->ats ? SVADEV_CAPS_ATS : 0) | (s->pri ? SVADEV_CAPS_PRI : 0);
+        break;
+    case SVADEV_PRG_PAGES:
+        val = s->prg_pages;
+        break;
+    case SVADEV_INJECT:
+        val = s->inject;
         break;
     case SVADEV_ICOUNT_LO:
         val = svadev_icount(s);
@@ -227,6 +265,14 @@ static void svadev_ctrl_write(void *opaque, hwaddr addr, uint64_t val,
         break;
     case SVADEV_MAX_RETRIES:
         s->max_retries = val;
+        break;
+    case SVADEV_PRG_PAGES:
+        if (val >= 1 && val <= SVADEV_PRG_PAGES_MAX) {
+            s->prg_pages = val;
+        }
+        break;
+    case SVADEV_INJECT:
+        s->inject = s->pri ? val & SVADEV_INJECT_MASK : 0;
         break;
     case SVADEV_STAT_LATCH:
         if (val & 1) {
@@ -363,10 +409,8 @@ static const MemoryRegionOps svadev_page_ops = {
     },
 };
 
-static void svadev_register_stats(SVADevState *s)
+static bool svadev_register_stats(SVADevState *s, Error **errp)
 {
-    static unsigned instances;
-    g_autofree char *prefix = g_strdup_printf("svadev%u.", instances++);
     const IOMMUStat stats[] = {
         { "ops", &s->ops },
         { "dma.ok", &s->dma_ok },
@@ -374,9 +418,50 @@ static void svadev_register_stats(SVADevState *s)
         { "dma.stall", &s->dma_stall },
         { "dma.retry", &s->dma_retry },
         { "bytes", &s->bytes },
+        { "ats.ok", &s->ats_ok },
+        { "ats.miss", &s->ats_miss },
+        { "ats.blocked", &s->ats_blocked },
+        { "atc.hit", &s->atc_hit },
+        { "atc.inv", &s->atc_inv },
+        { "atc.dropped", &s->atc_dropped },
+        { "atc.overflow", &s->atc_overflow },
+        { "stale.atc", &s->atc_stale },
+        { "pri.req", &s->pri_req },
+        { "pri.group", &s->pri_group },
+        { "pri.stop", &s->pri_stop },
+        { "pri.refused", &s->pri_refused },
+        { "pri.no_credit", &s->pri_no_credit },
+        { "pri.lost", &s->pri_lost },
+        { "pri.success", &s->pri_success },
+        { "pri.invalid", &s->pri_invalid },
+        { "pri.failure", &s->pri_failure },
+        { "pri.unexpected", &s->pri_unexpected },
     };
 
-    iommu_stats_register(OBJECT(s), prefix, stats, ARRAY_SIZE(stats));
+    return iommu_stats_register(OBJECT(s), "svadev0.", stats,
+                                ARRAY_SIZE(stats), errp);
+}
+
+static void svadev_add_ext_caps(SVADevState *s)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+    uint16_t offset = SVADEV_EXT_CAP_OFFSET;
+
+    if (s->pasid_width) {
+        pcie_pasid_init(pci, offset, s->pasid_width, s->pasid_exec,
+                        s->pasid_priv);
+        offset += PCI_EXT_CAP_PASID_SIZEOF;
+    }
+
+    if (s->ats) {
+        pcie_ats_init(pci, offset, true);
+        offset += PCI_EXT_CAP_ATS_SIZEOF;
+    }
+
+    if (s->pri) {
+        /* Responses are told apart by PASID as well as by index */
+        pcie_pri_init(pci, offset, SVADEV_MAX_REQUESTS, s->pasid_width);
+    }
 }
 
 static void svadev_realize(PCIDevice *pci, Error **errp)
@@ -397,6 +482,11 @@ static void svadev_realize(PCIDevice *pci, Error **errp)
         return;
     }
 
+    if (s->pri && !s->ats) {
+        error_setg(errp, "svadev: pri=on needs ats=on");
+        return;
+    }
+
     if (!pci_bus_is_express(pci_get_bus(pci))) {
         error_setg(errp, "svadev: must be plugged into a PCI Express bus");
         return;
@@ -408,15 +498,18 @@ static void svadev_realize(PCIDevice *pci, Error **errp)
     }
 
     pcie_cap_flr_init(pci);
-    if (s->pasid_width) {
-        pcie_pasid_init(pci, SVADEV_PASID_CAP_OFFSET, s->pasid_width,
-                        s->pasid_exec, s->pasid_priv);
-    }
+    svadev_add_ext_caps(s);
 
-    if (msix_init_exclusive_bar(pci, s->nr_queues, SVADEV_MSIX_BAR, errp)) {
+    if (!svadev_register_stats(s, errp)) {
         return;
     }
 
+    if (msix_init_exclusive_bar(pci, s->nr_queues, SVADEV_MSIX_BAR, errp)) {
+        iommu_stats_unregister(OBJECT(s));
+        return;
+    }
+
+    svadev_atc_init(s);
     s->queues = g_new0(SVAQueue, s->nr_queues);
     for (i = 0; i < s->nr_queues; i++) {
         msix_vector_use(pci, i);
@@ -438,8 +531,6 @@ static void svadev_realize(PCIDevice *pci, Error **errp)
     pci_register_bar(pci, SVADEV_BAR_QUEUE,
                      PCI_BASE_ADDRESS_SPACE_MEMORY |
                      PCI_BASE_ADDRESS_MEM_TYPE_64, &s->queue_bar);
-
-    svadev_register_stats(s);
 }
 
 static void svadev_exit(PCIDevice *pci)
@@ -448,20 +539,49 @@ static void svadev_exit(PCIDevice *pci)
 
     iommu_stats_unregister(OBJECT(s));
     svadev_reset(s);
+    svadev_pri_reset(s);
+    svadev_atc_exit(s);
     msix_uninit_exclusive_bar(pci);
-    g_free(s->queues);
+}
+
+/* What may be at work when the function is unplugged has gone now */
+static void svadev_finalize(Object *obj)
+{
+    g_free(SVADEV(obj)->queues);
 }
 
 static void svadev_reset_hold(Object *obj, ResetType type)
 {
-    svadev_reset(SVADEV(obj));
-    pcie_pasid_reset(PCI_DEVICE(obj));
+    SVADevState *s = SVADEV(obj);
+    PCIDevice *pci = PCI_DEVICE(obj);
+
+    svadev_reset(s);
+    svadev_pri_reset(s);
+    svadev_atc_clear(s);
+    pcie_pasid_reset(pci);
+    pcie_ats_reset(pci);
+    pcie_pri_reset(pci);
 }
 
 static void svadev_write_config(PCIDevice *pci, uint32_t addr, uint32_t val,
                                 int len)
 {
+    SVADevState *s = SVADEV(pci);
+    bool had_ats = pcie_ats_enabled(pci);
+    bool had_pri = pcie_pri_enabled(pci);
+
     pci_default_write_config(pci, addr, val, len);
+
+    if (had_pri != pcie_pri_enabled(pci)) {
+        svadev_pri_enabled(s, !had_pri);
+    }
+    if (pcie_pri_write_config(pci, addr, len)) {
+        svadev_pri_reset(s);
+    }
+    if (had_ats && !pcie_ats_enabled(pci)) {
+        svadev_atc_clear(s);
+    }
+
     pcie_cap_flr_write_config(pci, addr, val, len);
 }
 
@@ -476,6 +596,10 @@ static const Property svadev_properties[] = {
     DEFINE_PROP_UINT8("pasid-width", SVADevState, pasid_width, 16),
     DEFINE_PROP_BOOL("pasid-exec", SVADevState, pasid_exec, true),
     DEFINE_PROP_BOOL("pasid-priv", SVADevState, pasid_priv, true),
+    DEFINE_PROP_BOOL("ats", SVADevState, ats, false),
+    DEFINE_PROP_BOOL("pri", SVADevState, pri, false),
+    DEFINE_PROP_UINT32("atc-size", SVADevState, atc_size,
+                       SVADEV_DEFAULT_ATC_SIZE),
 };
 
 static void svadev_class_init(ObjectClass *klass, void *data)
@@ -503,6 +627,7 @@ static const TypeInfo svadev_info = {
     .name = TYPE_SVADEV,
     .parent = TYPE_PCI_DEVICE,
     .instance_size = sizeof(SVADevState),
+    .instance_finalize = svadev_finalize,
     .class_init = svadev_class_init,
     .interfaces = (InterfaceInfo[]) {
         { INTERFACE_PCIE_DEVICE },

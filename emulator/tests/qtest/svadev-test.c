@@ -982,6 +982,35 @@ static void test_stats(void)
     qtest_quit(a.qts);
 }
 
+/* More functions than there are names for counters: an error, no more */
+static void test_too_many(void)
+{
+    const int most = 100;
+    g_autoptr(GString) devices = g_string_new("");
+    g_autofree char *cmd = NULL, *err = NULL;
+    int i, code;
+    Dev d;
+
+    for (i = 0; i < most; i++) {
+        g_string_append_printf(devices, "-device svadev,multifunction=on,"
+                               "addr=%x.%x,nr-queues=1 ", SLOT + i / 8, i % 8);
+    }
+
+    d = start(devices->str);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.ops"), ==, 0);
+    g_assert_cmpuint(counter(&d, "svadev9.ops"), ==, 0);
+    qtest_quit(d.qts);
+
+    cmd = g_strdup_printf("%s %s -accel qtest -bios %s -display none "
+                          "-nodefaults -S %s -device svadev,addr=%x",
+                          getenv("QTEST_QEMU_BINARY"), d.machine->args,
+                          firmware, devices->str, SLOT + most / 8 + 1);
+    g_assert(g_spawn_command_line_sync(cmd, NULL, &err, &code, NULL));
+    g_assert_cmpint(code, !=, 0);
+    g_assert_nonnull(strstr(err, "too many devices"));
+}
+
 /* Two functions and two queues of one, all at once */
 static void test_independent(void)
 {
@@ -1170,6 +1199,156 @@ static void make_firmware(void)
     close(fd);
 }
 
+static void test_ats_capabilities(void)
+{
+    Dev d = start("-device svadev,addr=3,ats=on,pri=on");
+    uint64_t ats = d.cfg + ext_cap(&d, PCI_EXT_CAP_ID_ATS);
+    uint64_t pri = d.cfg + ext_cap(&d, PCI_EXT_CAP_ID_PRI);
+    const uint16_t idle = PCI_PRI_STATUS_STOPPED | PCI_PRI_STATUS_PASID;
+    uint8_t exp = cap(&d, PCI_CAP_ID_EXP);
+
+    g_assert_cmphex(ctrl_read(&d, SVADEV_CAPS), ==,
+                    SVADEV_CAPS_ATS | SVADEV_CAPS_PRI);
+
+    g_assert_cmphex(ats, !=, d.cfg);
+    g_assert(qtest_readw(d.qts, ats + PCI_ATS_CAP) & PCI_ATS_CAP_PAGE_ALIGNED);
+    g_assert_cmphex(qtest_readw(d.qts, ats + PCI_ATS_CTRL), ==, 0);
+    qtest_writew(d.qts, ats + PCI_ATS_CTRL, PCI_ATS_CTRL_ENABLE);
+    g_assert_cmphex(qtest_readw(d.qts, ats + PCI_ATS_CTRL), ==,
+                    PCI_ATS_CTRL_ENABLE);
+
+    g_assert_cmphex(pri, !=, d.cfg);
+    g_assert_cmphex(qtest_readw(d.qts, pri + PCI_PRI_STATUS), ==, idle);
+    g_assert_cmpuint(qtest_readl(d.qts, pri + PCI_PRI_MAX_REQ), ==, 512);
+    g_assert_cmpuint(qtest_readl(d.qts, pri + PCI_PRI_ALLOC_REQ), ==, 0);
+    qtest_writel(d.qts, pri + PCI_PRI_ALLOC_REQ, 32);
+    g_assert_cmpuint(qtest_readl(d.qts, pri + PCI_PRI_ALLOC_REQ), ==, 32);
+
+    /* A reset reads as 0, with and without an effect */
+    qtest_writew(d.qts, pri + PCI_PRI_CTRL, PCI_PRI_CTRL_RESET);
+    g_assert_cmphex(qtest_readw(d.qts, pri + PCI_PRI_CTRL), ==, 0);
+    qtest_writew(d.qts, pri + PCI_PRI_CTRL,
+                 PCI_PRI_CTRL_RESET | PCI_PRI_CTRL_ENABLE);
+    g_assert_cmphex(qtest_readw(d.qts, pri + PCI_PRI_CTRL), ==,
+                    PCI_PRI_CTRL_ENABLE);
+
+    /* Nothing is outstanding: it stops at once */
+    qtest_writew(d.qts, pri + PCI_PRI_CTRL, 0);
+    g_assert_cmphex(qtest_readw(d.qts, pri + PCI_PRI_STATUS), ==, idle);
+
+    /* What is not writable is not */
+    qtest_writew(d.qts, pri + PCI_PRI_STATUS, 0);
+    g_assert_cmphex(qtest_readw(d.qts, pri + PCI_PRI_STATUS), ==, idle);
+    qtest_writel(d.qts, pri + PCI_PRI_MAX_REQ, 1);
+    g_assert_cmpuint(qtest_readl(d.qts, pri + PCI_PRI_MAX_REQ), ==, 512);
+
+    /* A reset of the function disables both */
+    qtest_writew(d.qts, pri + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE);
+    qtest_writew(d.qts, d.cfg + exp + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
+    g_assert_cmphex(qtest_readw(d.qts, ats + PCI_ATS_CTRL), ==, 0);
+    g_assert_cmphex(qtest_readw(d.qts, pri + PCI_PRI_CTRL), ==, 0);
+    g_assert_cmphex(qtest_readw(d.qts, pri + PCI_PRI_STATUS), ==, idle);
+    g_assert_cmpuint(qtest_readl(d.qts, pri + PCI_PRI_ALLOC_REQ), ==, 0);
+
+    qtest_quit(d.qts);
+}
+
+static uint32_t mode(Dev *d, uint32_t val)
+{
+    queue_write(d, 0, SVADEV_Q_MODE, val);
+    return queue_read(d, 0, SVADEV_Q_MODE);
+}
+
+/* A function without them is as it was */
+static void test_ats_off(void)
+{
+    Dev d = start("-device svadev,addr=3");
+
+    g_assert_cmphex(ext_cap(&d, PCI_EXT_CAP_ID_ATS), ==, 0);
+    g_assert_cmphex(ext_cap(&d, PCI_EXT_CAP_ID_PRI), ==, 0);
+    g_assert_cmphex(ctrl_read(&d, SVADEV_CAPS), ==, 0);
+    g_assert_cmphex(mode(&d, 0xffffffff), ==, SVADEV_Q_MODE_PRIV);
+    ctrl_write(&d, SVADEV_INJECT, 0xffffffff);
+    g_assert_cmphex(ctrl_read(&d, SVADEV_INJECT), ==, 0);
+
+    qtest_quit(d.qts);
+}
+
+static void test_ats_mode(void)
+{
+    Dev d = start("-device svadev,addr=3,ats=on,pri=on "
+                  "-device svadev,addr=4,ats=on,pasid-width=0");
+    Dev e = find_dev(d.qts, d.machine, 1);
+
+    g_assert_cmphex(mode(&d, SVADEV_Q_MODE_MISS_PRI), ==, 0);
+    g_assert_cmphex(mode(&d, SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_PRI), ==,
+                    SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_PRI);
+    g_assert_cmphex(mode(&d, SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_FAIL), ==,
+                    SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_FAIL);
+    g_assert_cmphex(mode(&d, 0xffffffff), ==,
+                    SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_PRIV);
+
+    /* ATS alone, and as the first extended capability */
+    g_assert_cmphex(ext_cap(&e, PCI_EXT_CAP_ID_ATS), ==, PCI_CFG_SPACE_SIZE);
+    g_assert_cmphex(ctrl_read(&e, SVADEV_CAPS), ==, SVADEV_CAPS_ATS);
+    g_assert_cmphex(mode(&e, SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_PRI), ==,
+                    SVADEV_Q_MODE_ATS);
+
+    g_assert_cmpuint(ctrl_read(&d, SVADEV_PRG_PAGES), ==, 1);
+    ctrl_write(&d, SVADEV_PRG_PAGES, SVADEV_PRG_PAGES_MAX);
+    ctrl_write(&d, SVADEV_PRG_PAGES, 0);
+    ctrl_write(&d, SVADEV_PRG_PAGES, SVADEV_PRG_PAGES_MAX + 1);
+    ctrl_write(&d, SVADEV_PRG_PAGES, 0xffffffff);
+    g_assert_cmpuint(ctrl_read(&d, SVADEV_PRG_PAGES), ==, SVADEV_PRG_PAGES_MAX);
+    ctrl_write(&d, SVADEV_INJECT, 0xffffffff);
+    g_assert_cmphex(ctrl_read(&d, SVADEV_INJECT), ==, 0x3f);
+    ctrl_write(&d, SVADEV_RESET, 1);
+    g_assert_cmpuint(ctrl_read(&d, SVADEV_PRG_PAGES), ==, 1);
+    g_assert_cmphex(ctrl_read(&d, SVADEV_INJECT), ==, 0);
+
+    qtest_quit(d.qts);
+}
+
+/* Everything is enabled, and nobody is there to ask */
+static void test_ats_without_iommu(void)
+{
+    static const uint32_t misses[] = {
+        SVADEV_Q_MODE_MISS_IOMMU, SVADEV_Q_MODE_MISS_FAIL,
+        SVADEV_Q_MODE_MISS_PRI,
+    };
+    Dev d = start("-device svadev,addr=3,ats=on,pri=on");
+    uint64_t pasid = d.cfg + ext_cap(&d, PCI_EXT_CAP_ID_PASID);
+    uint64_t ats = d.cfg + ext_cap(&d, PCI_EXT_CAP_ID_ATS);
+    uint64_t pri = d.cfg + ext_cap(&d, PCI_EXT_CAP_ID_PRI);
+    int i;
+
+    qtest_writew(d.qts, pasid + PCI_PASID_CTRL, PCI_PASID_CTRL_ENABLE);
+    qtest_writew(d.qts, ats + PCI_ATS_CTRL, PCI_ATS_CTRL_ENABLE);
+    qtest_writel(d.qts, pri + PCI_PRI_ALLOC_REQ, 32);
+    qtest_writew(d.qts, pri + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE);
+
+    for (i = 0; i < 2 * ARRAY_SIZE(misses); i++) {
+        queue_write(&d, 0, SVADEV_Q_CTRL, 0);
+        ctrl_write(&d, SVADEV_INJECT, i < ARRAY_SIZE(misses) ? 0 : 0x3f);
+        mode(&d, SVADEV_Q_MODE_ATS | misses[i % ARRAY_SIZE(misses)]);
+        enable(&d, 0, SVADEV_Q_PASID_VALID | 1);
+        g_assert_cmpuint(run(&d, 0, SVADEV_OP_READ, d.machine->ram, 0, 8, 0),
+                         ==, SVADEV_STATUS_FAULT);
+        g_assert_cmphex(page_read(&d, 0, SVADEV_FAULT_ADDR), ==,
+                        d.machine->ram);
+    }
+    queue_write(&d, 0, SVADEV_Q_CTRL, 0);
+
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.atc.hit"), ==, 0);
+    g_assert_cmpuint(counter(&d, "svadev0.pri.req"), ==, 0);
+    g_assert_cmpuint(counter(&d, "svadev0.pri.stop"), ==, 0);
+    g_assert_cmpuint(counter(&d, "svadev0.dma.fault"), ==,
+                     2 * ARRAY_SIZE(misses));
+
+    qtest_quit(d.qts);
+}
+
 int main(int argc, char **argv)
 {
     int ret;
@@ -1181,6 +1360,10 @@ int main(int argc, char **argv)
     qtest_add_func("/svadev/pasid/none", test_no_pasid_capability);
     qtest_add_func("/svadev/pasid/width", test_pasid_width);
     qtest_add_func("/svadev/pasid/no-iommu", test_pasid_without_iommu);
+    qtest_add_func("/svadev/ats/capabilities", test_ats_capabilities);
+    qtest_add_func("/svadev/ats/off", test_ats_off);
+    qtest_add_func("/svadev/ats/mode", test_ats_mode);
+    qtest_add_func("/svadev/ats/no-iommu", test_ats_without_iommu);
     qtest_add_func("/svadev/page-registers", test_page_registers);
     qtest_add_func("/svadev/op/copy", test_copy);
     qtest_add_func("/svadev/op/compare", test_compare);
@@ -1195,6 +1378,7 @@ int main(int argc, char **argv)
     qtest_add_func("/svadev/hammer", test_hammer);
     qtest_add_func("/svadev/msix", test_msix);
     qtest_add_func("/svadev/stats", test_stats);
+    qtest_add_func("/svadev/too-many", test_too_many);
     qtest_add_func("/svadev/independent", test_independent);
     qtest_add_func("/svadev/reset", test_reset);
     qtest_add_func("/svadev/unmigratable", test_unmigratable);

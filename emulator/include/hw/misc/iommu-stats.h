@@ -30,15 +30,20 @@ typedef struct IOMMUStat {
  * @owner: the device, whose structure holds the counters
  *
  * @prefix: tells apart the owners in the latched copy, e.g. "smmu."; if it is
- *   taken, a number is put in front of its final dot: "smmu1.", "smmu2.", ...
+ *   taken, the lowest number that is free is put in front of its final dot:
+ *   "smmu1.", "smmu2.", ..., or "svadev1.", "svadev2.", ... for "svadev0."
  *
- * @stats: the counters, copied; @prefix and a name must together be shorter
- *   than the name field of svadev's counter window
+ * @stats: the counters, copied
  *
  * @n: number of @stats
+ *
+ * @errp: set if a prefix and a name together do not fit into the name field of
+ *   svadev's counter window
+ *
+ * Returns: false on error
  */
-void iommu_stats_register(Object *owner, const char *prefix,
-                          const IOMMUStat *stats, size_t n);
+bool iommu_stats_register(Object *owner, const char *prefix,
+                          const IOMMUStat *stats, size_t n, Error **errp);
 
 /**
  * iommu_stats_unregister: undo iommu_stats_register()

@@ -27,8 +27,20 @@
 #define SVADEV_MAX_RETRIES		0x0010	/* RW per-page retry bound */
 #define SVADEV_STAT_LATCH		0x0014	/* W1: copy all counters */
 #define SVADEV_STAT_COUNT		0x0018	/* RO entries latched */
+#define SVADEV_CAPS			0x001c	/* RO what a queue's mode may ask */
+#define  SVADEV_CAPS_ATS		(1u << 0)
+#define  SVADEV_CAPS_PRI		(1u << 1)
 #define SVADEV_ICOUNT_LO		0x0020	/* RO guest instructions; reading */
 #define SVADEV_ICOUNT_HI		0x0024	/* LO latches HI; 0 without -icount */
+#define SVADEV_PRG_PAGES		0x0028	/* RW pages asked for in a group */
+#define  SVADEV_PRG_PAGES_MAX		32
+#define SVADEV_INJECT			0x002c	/* RW faults of page requests: */
+#define  SVADEV_INJECT_LATE		(1u << 0)	/* sent 1 ms too late */
+#define  SVADEV_INJECT_LOST		(1u << 1)	/* not sent, time out */
+#define  SVADEV_INJECT_TWICE		(1u << 2)	/* group sent twice */
+#define  SVADEV_INJECT_NO_PASID		(1u << 3)	/* without their PASID */
+#define  SVADEV_INJECT_AFTER		(1u << 4)	/* one when disabled */
+#define  SVADEV_INJECT_STOP		(1u << 5)	/* stop marker, likewise */
 
 /* One block per queue */
 #define SVADEV_QUEUE(q)			(0x1000 + (q) * 0x40)
@@ -41,9 +53,14 @@
 #define  SVADEV_Q_PASID_MASK		0xfffffu
 #define SVADEV_Q_MODE			0x08	/* RW while disabled */
 #define  SVADEV_Q_MODE_PRIV		(1u << 0)	/* privileged requests */
+#define  SVADEV_Q_MODE_ATS		(1u << 1)	/* translate by ATS first */
+#define  SVADEV_Q_MODE_MISS		(3u << 2)	/* ATS has no translation: */
+#define  SVADEV_Q_MODE_MISS_IOMMU	(0u << 2)	/* request untranslated */
+#define  SVADEV_Q_MODE_MISS_FAIL	(1u << 2)	/* fault */
+#define  SVADEV_Q_MODE_MISS_PRI		(2u << 2)	/* page request, again */
 #define SVADEV_Q_VECTOR			0x0c	/* RW MSI-X vector */
 #define SVADEV_Q_STATE			0x10	/* RO */
-#define  SVADEV_Q_STATE_BUSY		(1u << 0)	/* DMA or stall pending */
+#define  SVADEV_Q_STATE_BUSY		(1u << 0)	/* DMA or answer pending */
 
 /*
  * Counters: SVADEV_STAT_COUNT entries of SVADEV_STAT_SIZE bytes, a

@@ -1,0 +1,656 @@
+/*
+ * VT-d: what hardware may still hold
+ *
+ * An IOMMU that forgets early hides the invalidation that software forgot. So
+ * these caches keep everything until they are told otherwise: they grow rather
+ * than evict, to a size that is there only to save the host from a guest that
+ * never invalidates. What is not present, or wrong, is never held (CAP.CM is
+ * 0), but the tables on the way to it are: an entry of the paging-structure
+ * cache outlives a walk that ends in a fault.
+ *
+ * Tags are those of VT-d 6.2: context entries by SID, PASID-table entries by
+ * SID, PASID and domain id, first-stage translations and tables by PASID and
+ * domain id, second-stage ones by domain id.
+ *
+ * Each hit is compared with memory. A hit that grants more than memory does,
+ * or something else, is counted as stale. While software is between changing
+ * an entry and the completion of its invalidation such a hit is legitimate, so
+ * the count means something only where no DMA runs concurrently with that.
+ *
+ * All but invalidations are called with the lock of the caches held.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "trace.h"
+#include "intel_iommu_sva.h"
+
+#define CE_P        1ULL
+#define CE_PDTS(ce) extract64((ce)->val[0], 9, 3)
+#define PDIRE_RSVD  0xffcULL
+
+typedef struct VTDTag {
+    uint16_t did;
+    bool fs;
+    uint32_t pasid;
+    uint8_t level;
+    uint64_t addr;
+} VTDTag;
+
+typedef struct VTDEntry {
+    VTDTag tag;
+    VTDMapping mapping;
+} VTDEntry;
+
+/* Context and PASID-table entries, which are searched, held at most */
+#define MAX_CONFIG 65536
+
+/*
+ * In order of what an invalidation selects by, most significant first: so it is
+ * of a few ranges, and what is not in them need not be looked at.
+ */
+static gint tag_compare(gconstpointer v1, gconstpointer v2, gpointer opaque)
+{
+    const VTDTag *a = v1, *b = v2;
+
+    if (a->did != b->did) {
+        return a->did < b->did ? -1 : 1;
+    }
+    if (a->fs != b->fs) {
+        return a->fs < b->fs ? -1 : 1;
+    }
+    if (a->pasid != b->pasid) {
+        return a->pasid < b->pasid ? -1 : 1;
+    }
+    if (a->level != b->level) {
+        return a->level < b->level ? -1 : 1;
+    }
+    if (a->addr != b->addr) {
+        return a->addr < b->addr ? -1 : 1;
+    }
+    return 0;
+}
+
+static uint64_t level_mask(uint8_t level)
+{
+    return ~0ULL << (12 + (level - 1) * VTD_LEVEL_BITS);
+}
+
+static VTDTag make_tag(const VTDSpace *space, hwaddr addr, uint8_t level)
+{
+    return (VTDTag) {
+        .addr = addr & level_mask(level),
+        .pasid = space->fs ? space->pasid : 0,
+        .did = space->did,
+        .level = level,
+        .fs = space->fs,
+    };
+}
+
+void vtd_cache_init(IntelIOMMUState *s)
+{
+    VTDSVA *sva = s->sva;
+
+    qemu_mutex_init(&sva->lock);
+    sva->ctx = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    sva->pasids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+                                        g_free);
+    sva->tlb = g_tree_new_full(tag_compare, NULL, NULL, g_free);
+    sva->psc = g_tree_new_full(tag_compare, NULL, NULL, g_free);
+}
+
+static void clear(GTree *tree)
+{
+    /* Destroying it takes away one reference, besides all entries */
+    g_tree_ref(tree);
+    g_tree_destroy(tree);
+}
+
+void vtd_cache_reset(IntelIOMMUState *s)
+{
+    QEMU_LOCK_GUARD(&s->sva->lock);
+
+    g_hash_table_remove_all(s->sva->ctx);
+    g_hash_table_remove_all(s->sva->pasids);
+    clear(s->sva->tlb);
+    clear(s->sva->psc);
+}
+
+static void make_room(IntelIOMMUState *s, GHashTable *table)
+{
+    if (g_hash_table_size(table) >= MIN(s->strict_size, MAX_CONFIG)) {
+        s->sva->tlb_full++;
+        g_hash_table_remove_all(table);
+    }
+}
+
+static void add(IntelIOMMUState *s, GTree *tree, const VTDSpace *space,
+                hwaddr addr, const VTDMapping *mapping)
+{
+    VTDEntry *e = g_new(VTDEntry, 1);
+
+    if (g_tree_nnodes(tree) >= s->strict_size) {
+        s->sva->tlb_full++;
+        clear(tree);
+    }
+    *e = (VTDEntry) {
+        .tag = make_tag(space, addr, mapping->level),
+        .mapping = *mapping,
+    };
+    g_tree_replace(tree, &e->tag, e);
+}
+
+static const VTDMapping *lookup(GTree *tree, const VTDSpace *space,
+                                hwaddr addr, uint8_t level)
+{
+    VTDTag tag = make_tag(space, addr, level);
+    VTDEntry *e = g_tree_lookup(tree, &tag);
+
+    return e ? &e->mapping : NULL;
+}
+
+/* Context entries */
+
+static int read_context(IntelIOMMUState *s, const VTDRequest *req,
+                        VTDContextEntry *ce)
+{
+    uint64_t root[2], table;
+    int i;
+
+    if (!vtd_walk_read(s->root + (req->sid >> 8) * sizeof(root), root,
+                       sizeof(root))) {
+        return VTD_FR_SM_ROOT_ACCESS;
+    }
+    table = le64_to_cpu(root[extract32(req->sid, 7, 1)]);
+    if (!(table & VTD_ROOT_ENTRY_P)) {
+        return VTD_FR_SM_ROOT_P;
+    }
+    if (table & VTD_ROOT_ENTRY_RSVD(s->aw_bits)) {
+        return VTD_FR_SM_ROOT_RSVD;
+    }
+
+    table &= VTD_ROOT_ENTRY_CTP;
+    if (!vtd_walk_read(table + (req->sid & 0x7f) * VTD_CTX_ENTRY_SCALABLE_SIZE,
+                       ce, VTD_CTX_ENTRY_SCALABLE_SIZE)) {
+        return VTD_FR_SM_CE_ACCESS;
+    }
+    for (i = 0; i < ARRAY_SIZE(ce->val); i++) {
+        le64_to_cpus(&ce->val[i]);
+    }
+    if (!(ce->lo & CE_P)) {
+        return VTD_FR_SM_CE_P;
+    }
+    if ((ce->val[0] & VTD_SM_CONTEXT_ENTRY_RSVD_VAL0(s->aw_bits)) ||
+        (ce->val[1] & VTD_SM_CONTEXT_ENTRY_RSVD_VAL1) || ce->val[2] ||
+        ce->val[3]) {
+        return VTD_FR_SM_CE_RSVD;
+    }
+    return 0;
+}
+
+/**
+ * vtd_cache_context - find the context entry of a request
+ * @s: IOMMU
+ * @req: the request
+ * @ce: the entry (out)
+ *
+ * Return: 0, or a fault reason
+ */
+int vtd_cache_context(IntelIOMMUState *s, const VTDRequest *req,
+                      VTDContextEntry *ce)
+{
+    VTDSVA *sva = s->sva;
+    VTDContextEntry now = {}, *hit = NULL;
+    int ret;
+
+    if (!req->fresh) {
+        hit = g_hash_table_lookup(sva->ctx, GUINT_TO_POINTER(req->sid));
+    }
+    ret = read_context(s, req, &now);
+    if (!hit) {
+        *ce = now;
+        if (!req->fresh) {
+            sva->ctx_miss++;
+            if (!ret) {
+                make_room(s, sva->ctx);
+                g_hash_table_replace(sva->ctx, GUINT_TO_POINTER(req->sid),
+                                     g_memdup2(&now, sizeof(now)));
+            }
+        }
+        return ret;
+    }
+
+    sva->ctx_hit++;
+    if (ret || memcmp(hit, &now, sizeof(now))) {
+        sva->stale_cfg++;
+        trace_vtd_sva_stale_cfg("context entry", req->sid, 0);
+    }
+    *ce = *hit;
+    return 0;
+}
+
+/* PASID-table entries */
+
+typedef struct VTDHeldPASID {
+    VTDPASIDEntry pe;
+    bool fpd;               /* there, or in the directory */
+} VTDHeldPASID;
+
+static uint64_t pasid_key(uint16_t sid, uint32_t pasid)
+{
+    return (uint64_t)sid << 32 | pasid;
+}
+
+/**
+ * vtd_cache_held_pasid - look up a PASID-table entry, and leave no trace
+ * @s: IOMMU
+ * @sid: who uses it
+ * @pasid: the PASID
+ *
+ * Return: the entry, or NULL
+ */
+const VTDPASIDEntry *vtd_cache_held_pasid(IntelIOMMUState *s, uint16_t sid,
+                                          uint32_t pasid)
+{
+    uint64_t key = pasid_key(sid, pasid);
+    const VTDHeldPASID *hit = g_hash_table_lookup(s->sva->pasids, &key);
+
+    return hit ? &hit->pe : NULL;
+}
+
+static int read_pasid(IntelIOMMUState *s, uint32_t pasid,
+                      const VTDContextEntry *ce, VTDPASIDEntry *pe, bool *fpd)
+{
+    uint64_t dir = ce->val[0] & VTD_PASID_DIR_BASE_ADDR_MASK, pdire;
+    int i;
+
+    if (!vtd_walk_read(dir + (pasid >> 6) * sizeof(pdire), &pdire,
+                       sizeof(pdire))) {
+        return VTD_FR_PASID_DIR_ACCESS_ERR;
+    }
+    le64_to_cpus(&pdire);
+    *fpd = pdire & VTD_PASID_DIR_FPD;
+    if (!(pdire & 1)) {
+        return VTD_FR_PASID_DIR_ENTRY_P;
+    }
+    if ((pdire & PDIRE_RSVD) || pdire >> s->aw_bits) {
+        return VTD_FR_SM_PDIRE_RSVD;
+    }
+
+    if (!vtd_walk_read((pdire & VTD_PASID_TABLE_BASE_ADDR_MASK) +
+                       (pasid & 63) * sizeof(*pe), pe, sizeof(*pe))) {
+        return VTD_FR_PASID_TABLE_ACCESS_ERR;
+    }
+    for (i = 0; i < ARRAY_SIZE(pe->val); i++) {
+        le64_to_cpus(&pe->val[i]);
+    }
+    *fpd |= !!(pe->val[0] & VTD_PASID_ENTRY_FPD);
+    return pe->val[0] & VTD_PASID_ENTRY_P ? 0 : VTD_FR_PASID_ENTRY_P;
+}
+
+/**
+ * vtd_cache_pasid - find the PASID-table entry of a request
+ * @s: IOMMU
+ * @req: the request
+ * @pasid: its PASID, or the one that stands for none
+ * @ce: its context entry
+ * @space: what the entry says (out)
+ * @fpd: set if faults are not to be recorded (in, out)
+ *
+ * Return: 0, or a fault reason
+ */
+int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
+                    const VTDContextEntry *ce, VTDSpace *space, bool *fpd)
+{
+    VTDSVA *sva = s->sva;
+    uint64_t key = pasid_key(req->sid, pasid);
+    VTDHeldPASID now = {}, *hit = NULL;
+    int ret;
+
+    if (pasid >> (CE_PDTS(ce) + 7 + 6)) {
+        return req->pasid == PCI_NO_PASID ? VTD_FR_SM_RID_PASID :
+                                            VTD_FR_SM_PASID_BOUND;
+    }
+
+    if (!req->fresh) {
+        hit = g_hash_table_lookup(sva->pasids, &key);
+    }
+    ret = read_pasid(s, pasid, ce, &now.pe, &now.fpd);
+    if (!hit) {
+        if (!ret) {
+            ret = vtd_sva_decode_pasid(s, pasid, &now.pe, space);
+        }
+        *fpd |= now.fpd;
+        if (!req->fresh) {
+            sva->pasid_miss++;
+            if (!ret) {
+                make_room(s, sva->pasids);
+                g_hash_table_replace(sva->pasids, g_memdup2(&key, sizeof(key)),
+                                     g_memdup2(&now, sizeof(now)));
+            }
+        }
+        return ret;
+    }
+
+    sva->pasid_hit++;
+    if (ret || memcmp(&hit->pe, &now.pe, sizeof(now.pe))) {
+        sva->stale_cfg++;
+        trace_vtd_sva_stale_cfg("PASID entry", req->sid, pasid);
+    }
+    *fpd |= hit->fpd;
+    return vtd_sva_decode_pasid(s, pasid, &hit->pe, space);
+}
+
+/* Translations and tables */
+
+static bool grants_more(const VTDAccess *a, const VTDAccess *than)
+{
+    return (a->r && !than->r) || (a->w && !than->w) || (a->us && !than->us) ||
+           (!a->nx && than->nx);
+}
+
+static void check_tlb_hit(IntelIOMMUState *s, const VTDRequest *req,
+                          const VTDSpace *space, const VTDMapping *hit)
+{
+    VTDRequest fresh = *req;
+    VTDMapping now;
+    uint64_t offset;
+
+    fresh.fresh = true;
+    if (!vtd_walk(s, &fresh, space, &now)) {
+        offset = req->addr & ~level_mask(hit->level);
+        if (hit->addr + offset ==
+            now.addr + (req->addr & ~level_mask(now.level)) &&
+            !grants_more(&hit->access, &now.access) &&
+            /* Software has seen it clean, and would lose what is written */
+            (!req->write || now.dirty)) {
+            return;
+        }
+    }
+    s->sva->stale_tlb++;
+    trace_vtd_sva_stale_tlb(space->did, space->pasid, req->addr, hit->addr);
+}
+
+/**
+ * vtd_cache_tlb_find - look up a translation
+ * @s: IOMMU
+ * @req: the request
+ * @space: tags of the translation
+ *
+ * An entry that does not grant what the request wants, or would need its Dirty
+ * bit set first, is no hit: hardware walks again.
+ *
+ * Return: the entry, or NULL
+ */
+const VTDMapping *vtd_cache_tlb_find(IntelIOMMUState *s, const VTDRequest *req,
+                                     const VTDSpace *space)
+{
+    const VTDMapping *hit;
+    uint8_t level;
+
+    for (level = 1; level <= 3; level++) {
+        hit = lookup(s->sva->tlb, space, req->addr, level);
+        if (hit && !vtd_walk_check(req, space, &hit->access) &&
+            (!req->write || hit->dirty)) {
+            s->sva->tlb_hit++;
+            check_tlb_hit(s, req, space, hit);
+            return hit;
+        }
+    }
+    s->sva->tlb_miss++;
+    return NULL;
+}
+
+void vtd_cache_tlb_add(IntelIOMMUState *s, const VTDSpace *space, hwaddr addr,
+                       const VTDMapping *mapping)
+{
+    add(s, s->sva->tlb, space, addr, mapping);
+}
+
+/* Where a walk of memory as it is would be at @level: as a table entry */
+static bool walk_to(IntelIOMMUState *s, const VTDRequest *req,
+                    const VTDSpace *space, uint8_t level, VTDMapping *now)
+{
+    uint64_t table = space->root, pte;
+    uint8_t l;
+
+    now->access = (VTDAccess) { .r = true, .w = true, .us = true };
+
+    for (l = space->levels; l >= level; l--) {
+        if (!vtd_walk_read(table + extract64(req->addr,
+                                             12 + (l - 1) * VTD_LEVEL_BITS,
+                                             VTD_LEVEL_BITS) * sizeof(pte),
+                           &pte, sizeof(pte))) {
+            return false;
+        }
+        le64_to_cpus(&pte);
+        if (!(pte & (space->fs ? VTD_FL_P : VTD_SL_RW_MASK)) ||
+            (pte & VTD_PT_PAGE_SIZE_MASK)) {
+            return false;
+        }
+        if (space->fs) {
+            now->access.w &= !!(pte & VTD_FL_RW);
+            now->access.us &= !!(pte & VTD_FL_US);
+            now->access.nx |= space->nxe && (pte >> 63);
+        } else {
+            now->access.r &= !!(pte & VTD_SL_R);
+            now->access.w &= !!(pte & VTD_SL_W);
+        }
+        table = pte & VTD_PT_BASE_ADDR_MASK(s->aw_bits);
+    }
+    now->addr = table;
+    return true;
+}
+
+/**
+ * vtd_cache_psc_find - look up the lowest table on the way to an address
+ * @s: IOMMU
+ * @req: the request
+ * @space: tags of the table
+ *
+ * Return: the entry that points to it, or NULL
+ */
+const VTDMapping *vtd_cache_psc_find(IntelIOMMUState *s, const VTDRequest *req,
+                                     const VTDSpace *space)
+{
+    const VTDMapping *hit;
+    VTDMapping now;
+    uint8_t level;
+
+    if (req->fresh) {
+        return NULL;
+    }
+
+    for (level = 2; level <= space->levels; level++) {
+        hit = lookup(s->sva->psc, space, req->addr, level);
+        if (!hit) {
+            continue;
+        }
+        s->sva->psc_hit++;
+        if (!walk_to(s, req, space, level, &now) || now.addr != hit->addr ||
+            grants_more(&hit->access, &now.access)) {
+            s->sva->stale_psc++;
+            trace_vtd_sva_stale_psc(space->did, space->pasid, req->addr, level,
+                                    hit->addr);
+        }
+        return hit;
+    }
+    s->sva->psc_miss++;
+    return NULL;
+}
+
+void vtd_cache_psc_add(IntelIOMMUState *s, const VTDSpace *space, hwaddr addr,
+                       const VTDMapping *mapping)
+{
+    add(s, s->sva->psc, space, addr, mapping);
+}
+
+/* Invalidation */
+
+static gboolean is_sid(gpointer key, gpointer value, gpointer opaque)
+{
+    const VTDInval *inv = opaque;
+
+    return !((GPOINTER_TO_UINT(key) ^ inv->sid) & inv->sid_mask);
+}
+
+static gboolean is_pasid(gpointer key, gpointer value, gpointer opaque)
+{
+    const VTDInval *inv = opaque;
+    const VTDHeldPASID *held = value;
+
+    return VTD_SM_PASID_ENTRY_DID(held->pe.val[1]) == inv->did &&
+           (inv->kind == VTD_INVAL_PASID_DID ||
+            (uint32_t)*(uint64_t *)key == inv->pasid);
+}
+
+/**
+ * vtd_cache_is_dropped - does an invalidation drop a translation?
+ * @inv: the invalidation
+ * @space: what the translation is tagged with
+ * @addr: what it translates
+ * @mask: of the bits that this may differ in
+ * @whole: whether all of it must be dropped, instead of any of it
+ *
+ * See VT-d 6.5.2.3 and 6.5.2.4, the tables of what is invalidated.
+ */
+bool vtd_cache_is_dropped(const VTDInval *inv, const VTDSpace *space,
+                          uint64_t addr, uint64_t mask, bool whole)
+{
+    uint64_t differs = whole ? (addr ^ inv->addr) | mask :
+                               (addr ^ inv->addr) & ~mask;
+    bool overlaps = !(differs & ~inv->mask);
+    bool same_did = space->did == inv->did;
+    bool same_pasid = same_did && space->fs && space->pasid == inv->pasid;
+
+    switch (inv->kind) {
+    case VTD_INVAL_TLB_ALL:
+        return true;
+    case VTD_INVAL_TLB_DID:
+        return same_did;
+    case VTD_INVAL_TLB_PAGES:
+        return same_did && (space->fs || overlaps);
+    case VTD_INVAL_PTLB_ALL:
+        return same_pasid;
+    case VTD_INVAL_PTLB_PAGES:
+        return same_pasid && overlaps;
+    default:
+        return false;
+    }
+}
+
+typedef struct VTDRange {
+    VTDTag first, last;
+} VTDRange;
+
+static gint in_range(gconstpointer key, gconstpointer opaque)
+{
+    const VTDRange *range = opaque;
+
+    if (tag_compare(key, &range->first, NULL) < 0) {
+        return 1;
+    }
+    return tag_compare(key, &range->last, NULL) > 0 ? -1 : 0;
+}
+
+static void drop_range(GTree *tree, const VTDRange *range)
+{
+    VTDEntry *e;
+
+    while ((e = g_tree_search(tree, in_range, range))) {
+        g_tree_remove(tree, &e->tag);
+    }
+}
+
+/* All that overlaps with the pages of @inv */
+static void drop_pages(GTree *tree, const VTDInval *inv, bool fs)
+{
+    const VTDSpace space = {
+        .did = inv->did, .pasid = inv->pasid, .fs = fs,
+    };
+    VTDRange range;
+    uint8_t level;
+
+    for (level = 1; level <= 4; level++) {
+        range.first = make_tag(&space, inv->addr, level);
+        range.last = make_tag(&space, inv->addr | inv->mask, level);
+        drop_range(tree, &range);
+    }
+}
+
+static void drop(GTree *tree, const VTDInval *inv)
+{
+    VTDRange range = {
+        .first = { .did = inv->did },
+        .last = {
+            .did = inv->did, .fs = true, .pasid = UINT32_MAX,
+            .level = UINT8_MAX, .addr = UINT64_MAX,
+        },
+    };
+
+    switch (inv->kind) {
+    case VTD_INVAL_TLB_ALL:
+        clear(tree);
+        break;
+    case VTD_INVAL_TLB_DID:
+        drop_range(tree, &range);
+        break;
+    case VTD_INVAL_TLB_PAGES:
+        drop_pages(tree, inv, false);
+        range.first.fs = true;
+        drop_range(tree, &range);
+        break;
+    case VTD_INVAL_PTLB_ALL:
+        range.first.fs = true;
+        range.first.pasid = inv->pasid;
+        range.last.pasid = inv->pasid;
+        drop_range(tree, &range);
+        break;
+    case VTD_INVAL_PTLB_PAGES:
+        drop_pages(tree, inv, true);
+        break;
+    default:
+        g_assert_not_reached();
+    }
+}
+
+void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv)
+{
+    VTDSVA *sva = s->sva;
+
+    if (inv->kind >= VTD_INVAL_DEV) {
+        vtd_prq_notify_dev(s, inv);
+        return;
+    }
+
+    QEMU_LOCK_GUARD(&sva->lock);
+
+    switch (inv->kind) {
+    case VTD_INVAL_CTX_ALL:
+        g_hash_table_remove_all(sva->ctx);
+        break;
+    case VTD_INVAL_CTX_SID:
+        g_hash_table_foreach_remove(sva->ctx, is_sid, (void *)inv);
+        break;
+    case VTD_INVAL_PASID_ALL:
+        g_hash_table_remove_all(sva->pasids);
+        break;
+    case VTD_INVAL_PASID_DID:
+    case VTD_INVAL_PASID_ONE:
+        g_hash_table_foreach_remove(sva->pasids, is_pasid, (void *)inv);
+        break;
+    case VTD_INVAL_TLB_ALL:
+    case VTD_INVAL_TLB_DID:
+    case VTD_INVAL_TLB_PAGES:
+    case VTD_INVAL_PTLB_ALL:
+    case VTD_INVAL_PTLB_PAGES:
+        drop(sva->tlb, inv);
+        if (!inv->ih) {
+            drop(sva->psc, inv);
+        }
+        break;
+    default:
+        g_assert_not_reached();
+    }
+}

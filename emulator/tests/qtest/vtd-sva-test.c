@@ -1,0 +1,1995 @@
+/*
+ * QTest testcase for VT-d with shared virtual memory and strict caching.
+ * There is no guest: the test writes context, PASID and page tables into
+ * memory, and svadev is the requester.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitops.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "qobject/qnum.h"
+#include "hw/pci/pci_regs.h"
+#include "standard-headers/misc/svadev.h"
+
+/* The machine */
+#define ECAM            0xb0000000ull
+#define MMIO            0xc0000000ull
+#define VTD             0xfed90000ull
+#define NOWHERE         0xd0000000ull   /* nothing answers here */
+#define SLOT            3               /* of the first svadev, */
+#define SID             (SLOT << 3)     /* and its requester ID */
+#define SID2            ((SLOT + 1) << 3)
+
+/* Memory, all set up here */
+#define ROOT            0x2000000ull
+#define CONTEXT         0x2001000ull
+#define QUEUE           0x2002000ull    /* 128 descriptors of 32 bytes */
+#define PRQ             0x2004000ull    /* 128 requests */
+#define STATUS          0x2006000ull    /* where wait descriptors write */
+#define PDIR            0x2008000ull    /* one page per function */
+#define PTAB            0x2010000ull    /* for PASIDs 0..63 of both */
+#define PTAB2           0x2011000ull    /* for PASIDs 64..127 */
+#define TABLES          0x2100000ull
+#define DATA            0x3000000ull
+#define PAGE            0x1000ull
+#define LARGE           0x200000ull
+#define QUEUE_LEN       128
+
+/* VT-d registers */
+#define CAP             0x08
+#define ECAP            0x10
+#define GCMD            0x18
+#define GSTS            0x1c
+#define  TE             (1u << 31)
+#define  SRTP           (1u << 30)
+#define  QIE            (1u << 26)
+#define RTADDR          0x20
+#define CCMD            0x28
+#define FSTS            0x34
+#define  FSTS_IQE       (1u << 4)
+#define IQH             0x80
+#define IQT             0x88
+#define IQA             0x90
+#define ICS             0x9c
+#define PQH             0xc0
+#define PQT             0xc8
+#define PQA             0xd0
+#define PRS             0xdc
+#define  PPR            (1u << 0)
+#define  PRO            (1u << 1)
+#define PECTL           0xe0
+#define  IM             (1u << 31)
+#define  IP             (1u << 30)
+#define PEDATA          0xe4
+#define PEADDR          0xe8
+#define FRCD            0x220
+
+/* Descriptors */
+#define D_CC            0x1
+#define D_IOTLB         0x2
+#define D_DEV           0x3
+#define D_WAIT          0x5
+#define D_PIOTLB        0x6
+#define D_PC            0x7
+#define D_DEV_PIOTLB    0x8
+#define D_PGRESP        0x9
+#define G(n)            ((uint64_t)(n) << 4)
+#define WAIT_IF         (1ull << 4)
+#define WAIT_SW         (1ull << 5)
+#define WAIT_FN         (1ull << 6)
+#define WAIT_PD         (1ull << 7)
+#define IH              (1ull << 6)
+
+/* Context and PASID entries */
+#define CE_P            (1ull << 0)
+#define CE_FPD          (1ull << 1)
+#define CE_DTE          (1ull << 2)
+#define CE_PASIDE       (1ull << 3)
+#define CE_PRE          (1ull << 4)
+#define CE_ALL          (CE_P | CE_DTE | CE_PASIDE | CE_PRE)
+#define PE_P            (1ull << 0)
+#define PE_FPD          (1ull << 1)
+#define PE_FS           (1ull << 6)
+#define PE_SS           (2ull << 6)
+#define PE_NESTED       (3ull << 6)
+#define PE_PT           (4ull << 6)
+#define PE1_PWSNP       (1ull << 23)
+#define PE1_PGSNP       (1ull << 24)
+#define PE2_NXE         (1ull << 5)
+#define PE_AW(levels)   ((uint64_t)((levels) - 2) << 2)
+
+/* Paging entries */
+#define P               (1ull << 0)
+#define W               (1ull << 1)
+#define U               (1ull << 2)
+#define A               (1ull << 5)
+#define D               (1ull << 6)
+#define PS              (1ull << 7)
+#define RW              (P | W | U)
+
+/* Fault reasons */
+#define F_CE_P          0x41
+#define F_CE_DTE        0x44
+#define F_CE_PASIDE     0x45
+#define F_PASID_BOUND   0x46
+#define F_CE_PRE        0x47
+#define F_DIR_P         0x51
+#define F_PE_P          0x59
+#define F_PE_RSVD       0x5a
+#define F_PE_INV        0x5b
+#define F_PE_SRE        0x5d
+#define F_FS_ACCESS     0x70
+#define F_FS_P          0x71
+#define F_FS_RSVD       0x72
+#define F_FS_ROOT       0x73
+#define F_SS_PERM       0x79
+#define F_CANONICAL     0x80
+#define F_US            0x81
+#define F_MGAW          0x83
+#define F_WRITE         0x85
+#define F_INT_ADDR      0x87
+
+#define VA              0x10000000ull   /* the page most tests use */
+#define NR_QUEUES       4
+#define STEP_NS         100000
+#define UNTAGGED        (-1)
+
+#define SVM             "x-scalable-mode=on,x-flts=on,x-pasid-mode=on," \
+                        "device-iotlb=on,svm=on"
+
+static char *firmware;
+
+typedef struct Bench {
+    QTestState *qts;
+    uint64_t next_table;
+    uint32_t tail;
+    uint32_t waits;
+} Bench;
+
+/* Memory and registers */
+
+static void put(Bench *b, uint64_t addr, uint64_t val)
+{
+    qtest_writeq(b->qts, addr, val);
+}
+
+static uint64_t get(Bench *b, uint64_t addr)
+{
+    return qtest_readq(b->qts, addr);
+}
+
+static uint32_t reg(Bench *b, uint32_t at)
+{
+    return qtest_readl(b->qts, VTD + at);
+}
+
+static void set_reg(Bench *b, uint32_t at, uint32_t val)
+{
+    qtest_writel(b->qts, VTD + at, val);
+}
+
+static uint64_t stat_of(Bench *b, const char *path, const char *name)
+{
+    g_autofree char *prop = g_strdup_printf("stat-%s", name);
+    QDict *r = qtest_qmp(b->qts, "{'execute': 'qom-get', 'arguments': {"
+                         "'path': %s, 'property': %s}}", path, prop);
+    uint64_t val;
+
+    g_assert(qdict_haskey(r, "return"));
+    val = qnum_get_uint(qobject_to(QNum, qdict_get(r, "return")));
+    qobject_unref(r);
+    return val;
+}
+
+static uint64_t counter(Bench *b, const char *name)
+{
+    return stat_of(b, "/machine/peripheral/dmar0", name);
+}
+
+/* Descriptors */
+
+static void desc(Bench *b, uint64_t val0, uint64_t val1)
+{
+    uint64_t addr = QUEUE + b->tail * 32;
+
+    put(b, addr, val0);
+    put(b, addr + 8, val1);
+    put(b, addr + 16, 0);
+    put(b, addr + 24, 0);
+    b->tail = (b->tail + 1) % QUEUE_LEN;
+    put(b, VTD + IQT, b->tail << 5);
+}
+
+static void wait_desc(Bench *b)
+{
+    b->waits++;
+    desc(b, D_WAIT | WAIT_SW | (uint64_t)b->waits << 32, STATUS);
+    g_assert_cmphex(qtest_readl(b->qts, STATUS), ==, b->waits);
+    g_assert_cmphex(get(b, VTD + IQH), ==, b->tail << 5);
+}
+
+/* Bad: the queue stops there until the error is acknowledged. Take it off. */
+static void bad_desc(Bench *b, uint64_t val0, uint64_t val1,
+                     void (*meanwhile)(Bench *b))
+{
+    uint32_t at = b->tail;
+    uint64_t before = counter(b, "cmd.bad");
+
+    desc(b, val0, val1);
+    g_assert_cmphex(reg(b, FSTS) & FSTS_IQE, ==, FSTS_IQE);
+    g_assert_cmphex(get(b, VTD + IQH), ==, at << 5);
+    g_assert_cmpuint(counter(b, "cmd.bad"), ==, before + 1);
+
+    if (meanwhile) {
+        meanwhile(b);
+    }
+
+    /* Make a wait descriptor of it */
+    put(b, QUEUE + at * 32, D_WAIT | WAIT_SW);
+    put(b, QUEUE + at * 32 + 8, STATUS);
+    put(b, QUEUE + at * 32 + 16, 0);
+    set_reg(b, FSTS, FSTS_IQE);
+    put(b, VTD + IQT, b->tail << 5);
+    g_assert_cmphex(get(b, VTD + IQH), ==, b->tail << 5);
+}
+
+static void flush_pasid(Bench *b, uint16_t did, uint32_t pasid)
+{
+    desc(b, D_PC | G(1) | (uint64_t)did << 16 | (uint64_t)pasid << 32, 0);
+}
+
+static void flush_all_of(Bench *b, uint16_t did, uint32_t pasid)
+{
+    desc(b, D_PIOTLB | G(2) | (uint64_t)did << 16 | (uint64_t)pasid << 32, 0);
+}
+
+static void flush_pages(Bench *b, uint16_t did, uint32_t pasid, uint64_t va,
+                        int am, uint64_t ih)
+{
+    desc(b, D_PIOTLB | G(3) | (uint64_t)did << 16 | (uint64_t)pasid << 32,
+         va | am | ih);
+}
+
+static void flush_dev(Bench *b, uint32_t pasid, uint64_t va, bool all)
+{
+    desc(b, D_DEV_PIOTLB | SID << 16 | (uint64_t)pasid << 32,
+         all ? 0x7ffffffffffff000ull | 1 << 11 : va);
+}
+
+/* Tables */
+
+static uint64_t new_table(Bench *b)
+{
+    uint64_t addr = b->next_table;
+
+    b->next_table += PAGE;
+    qtest_memset(b->qts, addr, 0, PAGE);
+    return addr;
+}
+
+/* Where the entry for @va is at @level; tables above it are made */
+static uint64_t entry(Bench *b, uint64_t table, int levels, uint64_t va,
+                      int level)
+{
+    uint64_t addr;
+    int l;
+
+    for (l = levels; ; l--) {
+        addr = table + extract64(va, 12 + 9 * (l - 1), 9) * 8;
+        if (l == level) {
+            return addr;
+        }
+        if (!get(b, addr)) {
+            put(b, addr, new_table(b) | RW);
+        }
+        table = get(b, addr) & MAKE_64BIT_MASK(12, 36);
+    }
+}
+
+static uint64_t pte(Bench *b, uint64_t root, uint64_t va)
+{
+    return entry(b, root, 4, va, 1);
+}
+
+static void map(Bench *b, uint64_t root, uint64_t va, uint64_t val)
+{
+    put(b, pte(b, root, va), val);
+}
+
+static void set_context(Bench *b, uint32_t sid, uint64_t lo)
+{
+    put(b, CONTEXT + sid * 32 + 8, 0);
+    put(b, CONTEXT + sid * 32 + 16, 0);
+    put(b, CONTEXT + sid * 32 + 24, 0);
+    put(b, CONTEXT + sid * 32, lo);
+}
+
+static uint64_t pe_of(uint32_t pasid)
+{
+    return (pasid < 64 ? PTAB : PTAB2) + (pasid & 63) * 64;
+}
+
+static void set_pe(Bench *b, uint32_t pasid, uint64_t val0, uint64_t val1,
+                   uint64_t val2)
+{
+    put(b, pe_of(pasid) + 8, val1);
+    put(b, pe_of(pasid) + 16, val2);
+    put(b, pe_of(pasid), val0);
+}
+
+/* Give @pasid an address space of domain @did with one page at @va */
+static uint64_t one_page(Bench *b, uint32_t pasid, uint16_t did, uint64_t pa)
+{
+    uint64_t root = new_table(b);
+
+    map(b, root, VA, pa | RW);
+    set_pe(b, pasid, PE_P | PE_FS, did, root);
+    return root;
+}
+
+/* svadev */
+
+static uint64_t page_reg(int dev, int q, uint32_t at)
+{
+    return MMIO + dev * 0x1000000 + 0x800000 + q * SVADEV_QUEUE_STRIDE + at;
+}
+
+static uint64_t cfg(int dev)
+{
+    return ECAM + ((SLOT + dev) << 15);
+}
+
+static uint16_t ext_cap(Bench *b, int dev, uint16_t id)
+{
+    uint16_t pos = PCI_CFG_SPACE_SIZE;
+    uint32_t header;
+
+    while (pos) {
+        header = qtest_readl(b->qts, cfg(dev) + pos);
+        if (PCI_EXT_CAP_ID(header) == id) {
+            return pos;
+        }
+        pos = PCI_EXT_CAP_NEXT(header);
+    }
+    g_assert_not_reached();
+}
+
+static void setup_dev(Bench *b, int dev)
+{
+    uint64_t bars = MMIO + dev * 0x1000000;
+
+    qtest_writel(b->qts, cfg(dev) + PCI_BASE_ADDRESS_0, bars);
+    qtest_writel(b->qts, cfg(dev) + PCI_BASE_ADDRESS_2, bars + 0x800000);
+    qtest_writew(b->qts, cfg(dev) + PCI_COMMAND,
+                 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+
+    qtest_writew(b->qts, cfg(dev) + ext_cap(b, dev, PCI_EXT_CAP_ID_PASID) +
+                 PCI_PASID_CTRL, PCI_PASID_CTRL_ENABLE | PCI_PASID_CTRL_PRIV);
+    qtest_writew(b->qts, cfg(dev) + ext_cap(b, dev, PCI_EXT_CAP_ID_ATS) +
+                 PCI_ATS_CTRL, PCI_ATS_CTRL_ENABLE);
+    qtest_writel(b->qts, cfg(dev) + ext_cap(b, dev, PCI_EXT_CAP_ID_PRI) +
+                 PCI_PRI_ALLOC_REQ, 32);
+    qtest_writew(b->qts, cfg(dev) + ext_cap(b, dev, PCI_EXT_CAP_ID_PRI) +
+                 PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE);
+}
+
+/* Enable queue @q; @pasid < 0: untagged */
+static void set_queue(Bench *b, int dev, int q, int pasid, uint32_t mode)
+{
+    uint64_t regs = MMIO + dev * 0x1000000 + SVADEV_QUEUE(q);
+
+    qtest_writel(b->qts, regs + SVADEV_Q_CTRL, 0);
+    qtest_writel(b->qts, regs + SVADEV_Q_PASID,
+                 pasid < 0 ? 0 : SVADEV_Q_PASID_VALID | pasid);
+    qtest_writel(b->qts, regs + SVADEV_Q_MODE, mode);
+    qtest_writel(b->qts, regs + SVADEV_Q_CTRL, SVADEV_Q_CTRL_ENABLE);
+}
+
+static uint64_t status(Bench *b, int q)
+{
+    return get(b, page_reg(0, q, SVADEV_STATUS));
+}
+
+static void step(Bench *b)
+{
+    int i;
+
+    for (i = 0; i < 10; i++) {
+        qtest_clock_step(b->qts, STEP_NS);
+    }
+}
+
+/* Start an operation on 8 bytes at @va, and let it get as far as it can */
+static uint64_t start_op(Bench *b, int dev, int q, uint64_t op, uint64_t va,
+                         uint64_t value)
+{
+    put(b, page_reg(dev, q, SVADEV_OP), op);
+    put(b, page_reg(dev, q, SVADEV_SRC), va);
+    put(b, page_reg(dev, q, SVADEV_DST), va);
+    put(b, page_reg(dev, q, SVADEV_LEN), 8);
+    put(b, page_reg(dev, q, SVADEV_VALUE), value);
+    put(b, page_reg(dev, q, SVADEV_GO), SVADEV_GO_START);
+    step(b);
+    return get(b, page_reg(dev, q, SVADEV_STATUS));
+}
+
+static uint64_t dma_read(Bench *b, int pasid, uint64_t va)
+{
+    set_queue(b, 0, 0, pasid, 0);
+    return start_op(b, 0, 0, SVADEV_OP_READ, va, 0);
+}
+
+static uint64_t dma_write(Bench *b, int pasid, uint64_t va, uint64_t value)
+{
+    set_queue(b, 0, 0, pasid, 0);
+    return start_op(b, 0, 0, SVADEV_OP_WRITE, va, value);
+}
+
+static uint64_t new_value(void)
+{
+    static uint64_t value = 0x1122334455667788;
+
+    return value++;
+}
+
+/* Does a write reach @pa? */
+static void reaches(Bench *b, int pasid, uint64_t va, uint64_t pa)
+{
+    uint64_t value = new_value();
+
+    put(b, pa, 0);
+    g_assert_cmpuint(dma_write(b, pasid, va, value), ==, SVADEV_STATUS_OK);
+    g_assert_cmphex(get(b, pa), ==, value);
+}
+
+/* Faults */
+
+static void no_fault(Bench *b)
+{
+    g_assert_cmphex(get(b, VTD + FRCD + 8) >> 63, ==, 0);
+}
+
+static void expect_fault(Bench *b, int pasid, uint64_t va, bool write,
+                         uint8_t reason)
+{
+    uint64_t lo = get(b, VTD + FRCD), hi = get(b, VTD + FRCD + 8);
+
+    g_assert_cmphex(hi >> 63, ==, 1);
+    g_assert_cmphex(extract64(hi, 32, 8), ==, reason);
+    g_assert_cmphex(extract64(hi, 0, 16), ==, SID);
+    g_assert_cmphex(extract64(hi, 31, 1), ==, pasid >= 0);
+    g_assert_cmphex(extract64(hi, 40, 20), ==, MAX(pasid, 0));
+    g_assert_cmphex(extract64(hi, 62, 1), ==, !write);
+    g_assert_cmphex(lo, ==, va & ~0xfffull);
+    put(b, VTD + FRCD + 8, 1ull << 63);
+    no_fault(b);
+}
+
+static void faults(Bench *b, int pasid, uint64_t va, uint8_t reason)
+{
+    g_assert_cmpuint(dma_write(b, pasid, va, 1), ==, SVADEV_STATUS_FAULT);
+    expect_fault(b, pasid, va, true, reason);
+}
+
+static void read_faults(Bench *b, int pasid, uint64_t va, uint8_t reason)
+{
+    g_assert_cmpuint(dma_read(b, pasid, va), ==, SVADEV_STATUS_FAULT);
+    expect_fault(b, pasid, va, false, reason);
+}
+
+/* The bench */
+
+static Bench start_with(const char *props)
+{
+    Bench b = { .next_table = TABLES };
+
+    b.qts = qtest_initf("-M q35 -cpu max -m 128M -bios %s -nodefaults "
+                        "-device intel-iommu,id=dmar0," SVM "%s "
+                        "-device svadev,id=dev0,addr=%d,nr-queues=%d,"
+                        "ats=on,pri=on "
+                        "-device svadev,id=dev1,addr=%d,nr-queues=%d,"
+                        "ats=on,pri=on", firmware, props, SLOT, NR_QUEUES,
+                        SLOT + 1, NR_QUEUES);
+
+    /* Let config space be seen */
+    qtest_outl(b.qts, 0xcf8, 0x80000064);
+    qtest_outl(b.qts, 0xcfc, 0);
+    qtest_outl(b.qts, 0xcf8, 0x80000060);
+    qtest_outl(b.qts, 0xcfc, ECAM | 1);
+
+    qtest_memset(b.qts, ROOT, 0, TABLES - ROOT);
+    put(&b, ROOT, CONTEXT | 1);
+    put(&b, PDIR, PTAB | 1);
+    put(&b, PDIR + 8, PTAB2 | 1);
+    set_context(&b, SID, PDIR | CE_ALL);
+    set_context(&b, SID2, PDIR | CE_ALL);
+
+    put(&b, VTD + RTADDR, ROOT | 1 << 10);
+    set_reg(&b, GCMD, SRTP);
+    put(&b, VTD + IQA, QUEUE | 1 << 11);
+    set_reg(&b, GCMD, QIE);
+    put(&b, VTD + PQA, PRQ);
+    set_reg(&b, GCMD, QIE | TE);
+    g_assert_cmphex(reg(&b, GSTS), ==, TE | SRTP | QIE);
+
+    setup_dev(&b, 0);
+    setup_dev(&b, 1);
+    return b;
+}
+
+static Bench start(void)
+{
+    return start_with("");
+}
+
+static void stop(Bench *b)
+{
+    no_fault(b);
+    g_assert_cmphex(reg(b, FSTS), ==, 0);
+    qtest_quit(b->qts);
+}
+
+/* Capabilities and properties */
+
+static void test_caps(void)
+{
+    Bench b = start();
+    uint64_t ecap = get(&b, VTD + ECAP), cap = get(&b, VTD + CAP);
+
+    g_assert_cmphex(extract64(ecap, 2, 1), ==, 1);      /* DT */
+    g_assert_cmphex(extract64(ecap, 29, 1), ==, 1);     /* PRS */
+    g_assert_cmphex(extract64(ecap, 31, 1), ==, 0);     /* SRS */
+    g_assert_cmphex(extract64(ecap, 33, 1), ==, 1);     /* NWFS */
+    g_assert_cmphex(extract64(ecap, 35, 5), ==, 19);    /* PSS */
+    g_assert_cmphex(extract64(ecap, 40, 1), ==, 1);     /* PASID */
+    g_assert_cmphex(extract64(ecap, 41, 1), ==, 0);     /* DIT */
+    g_assert_cmphex(extract64(ecap, 42, 1), ==, 1);     /* PDS */
+    g_assert_cmphex(extract64(ecap, 43, 1), ==, 1);     /* SMTS */
+    g_assert_cmphex(extract64(ecap, 46, 2), ==, 3);     /* SSTS, FSTS */
+    g_assert_cmphex(extract64(ecap, 48, 1), ==, 1);     /* SMPWC */
+    g_assert_cmphex(extract64(cap, 7, 1), ==, 0);       /* CM */
+    g_assert_cmphex(extract64(cap, 56, 1), ==, 1);      /* FS1GP */
+    stop(&b);
+}
+
+static void test_properties(void)
+{
+    static const char *const bad[] = {
+        "svm=on",
+        "x-scalable-mode=on,x-flts=on,x-pasid-mode=on,svm=on",
+        "x-scalable-mode=on,x-flts=on,device-iotlb=on,svm=on",
+        "x-scalable-mode=on,x-pasid-mode=on,device-iotlb=on,svm=on",
+        "x-scalable-mode=on,x-flts=on,x-pasid-mode=on,device-iotlb=on",
+        SVM ",caching-mode=on",
+        SVM ",x-strict-size=0",
+    };
+    int i;
+
+    for (i = 0; i < ARRAY_SIZE(bad); i++) {
+        g_autofree char *cmd =
+            g_strdup_printf("%s -M q35,accel=qtest -bios %s -display none "
+                            "-nodefaults -S -device intel-iommu,%s",
+                            getenv("QTEST_QEMU_BINARY"), firmware, bad[i]);
+        g_autofree char *err = NULL;
+        int code;
+
+        g_assert(g_spawn_command_line_sync(cmd, NULL, &err, &code, NULL));
+        g_assert_cmpint(code, !=, 0);
+        g_assert_nonnull(strstr(err, "intel-iommu"));
+    }
+}
+
+static void test_migration(void)
+{
+    QTestState *qts = qtest_initf("-M q35 -bios %s -nodefaults "
+                                  "-device intel-iommu," SVM, firmware);
+    QDict *r = qtest_qmp(qts, "{'execute': 'migrate', 'arguments': {"
+                         "'uri': 'exec:cat >/dev/null'}}");
+
+    g_assert(qdict_haskey(r, "error"));
+    g_assert_nonnull(strstr(qdict_get_str(qdict_get_qdict(r, "error"), "desc"),
+                            "intel-iommu cannot be migrated"));
+    qobject_unref(r);
+    qtest_quit(qts);
+}
+
+/* PASID tables */
+
+static void test_pasid_table(void)
+{
+    Bench b = start();
+
+    one_page(&b, 0, 1, DATA);
+    one_page(&b, 1, 2, DATA + PAGE);
+    one_page(&b, 63, 2, DATA + 2 * PAGE);
+    one_page(&b, 64, 2, DATA + 3 * PAGE);
+    one_page(&b, 127, 2, DATA + 4 * PAGE);
+
+    reaches(&b, UNTAGGED, VA, DATA);
+    reaches(&b, 1, VA, DATA + PAGE);
+    reaches(&b, 63, VA + 8, DATA + 2 * PAGE + 8);
+    reaches(&b, 64, VA, DATA + 3 * PAGE);
+    reaches(&b, 127, VA, DATA + 4 * PAGE);
+    reaches(&b, 1, VA, DATA + PAGE);
+
+    faults(&b, 2, VA, F_PE_P);
+    faults(&b, 128, VA, F_DIR_P);
+    /* 2^(PDTS + 7) directory entries of 64 */
+    faults(&b, 0x1fff, VA, F_DIR_P);
+    faults(&b, 0x2000, VA, F_PASID_BOUND);
+    faults(&b, 0xffff, VA, F_PASID_BOUND);
+
+    /* Nothing that is not there was cached */
+    one_page(&b, 2, 2, DATA + 5 * PAGE);
+    reaches(&b, 2, VA, DATA + 5 * PAGE);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 0);
+    stop(&b);
+}
+
+static void test_context(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA);
+
+    /* Read before anything is cached */
+    set_context(&b, SID, PDIR | CE_P);
+    faults(&b, 1, VA, F_CE_PASIDE);
+    /* It is held now */
+    set_context(&b, SID, PDIR | CE_ALL);
+    faults(&b, 1, VA, F_CE_PASIDE);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 1);
+    desc(&b, D_CC | G(3) | (uint64_t)SID2 << 32, 0);
+    wait_desc(&b);
+    faults(&b, 1, VA, F_CE_PASIDE);
+    desc(&b, D_CC | G(3) | (uint64_t)SID << 32, 0);
+    faults(&b, 1, VA, F_CE_PASIDE);
+    wait_desc(&b);
+    reaches(&b, 1, VA, DATA);
+
+    /* And held when it is gone */
+    set_context(&b, SID, 0);
+    reaches(&b, 1, VA, DATA);
+    desc(&b, D_CC | G(1), 0);
+    wait_desc(&b);
+    faults(&b, 1, VA, F_CE_P);
+
+    /* Fault processing disabled */
+    set_context(&b, SID, PDIR | CE_P | CE_FPD | CE_PASIDE);
+    g_assert_cmpuint(dma_write(&b, 1, VA + PAGE, 1), ==, SVADEV_STATUS_FAULT);
+    no_fault(&b);
+    g_assert_cmphex(get(&b, pte(&b, root, VA)) & A, ==, A);
+    stop(&b);
+}
+
+static void test_pasid_entry(void)
+{
+    static const struct {
+        int word;
+        uint64_t bit;
+    } rsvd[] = {
+        { 0, 1 << 5 }, { 0, 1 << 9 }, { 0, 1 << 10 }, { 0, 1 << 11 },
+        { 1, 1 << 16 }, { 1, 1 << 22 }, { 1, 1 << 25 }, { 1, 1ull << 32 },
+        { 1, 1ull << 63 },
+        { 2, 1 << 0 }, { 2, 1 << 1 }, { 2, 1 << 4 }, { 2, 1 << 7 },
+        { 2, 1 << 8 }, { 2, 1 << 11 },
+        { 3, 1 }, { 4, 1 }, { 5, 1 }, { 6, 1 }, { 7, 1ull << 63 },
+    };
+    Bench b = start();
+    uint64_t root = new_table(&b);
+    int i;
+
+    map(&b, root, VA, DATA | RW);
+    set_pe(&b, 1, PE_P | PE_NESTED, 1, root);
+    faults(&b, 1, VA, F_PE_INV);
+    set_pe(&b, 2, PE_P | PE_FS, 1, root | 1 << 2);     /* five levels */
+    faults(&b, 2, VA, F_PE_INV);
+    set_pe(&b, 3, PE_P | PE_SS | PE_AW(5), 1, 0);
+    faults(&b, 3, VA, F_PE_INV);
+    set_pe(&b, 4, PE_P | PE_FS, 1, NOWHERE);
+    faults(&b, 4, VA, F_FS_ROOT);
+    set_pe(&b, 5, PE_FPD, 1, root);
+    g_assert_cmpuint(dma_write(&b, 5, VA, 1), ==, SVADEV_STATUS_FAULT);
+    no_fault(&b);
+
+    /* Bits that are reserved, or that need what ECAP does not have */
+    for (i = 0; i < ARRAY_SIZE(rsvd); i++) {
+        g_test_message("word %d 0x%" PRIx64, rsvd[i].word, rsvd[i].bit);
+        set_pe(&b, 7, PE_P | PE_FS, 2, root);
+        put(&b, pe_of(7) + rsvd[i].word * 8,
+            get(&b, pe_of(7) + rsvd[i].word * 8) | rsvd[i].bit);
+        faults(&b, 7, VA, F_PE_RSVD);
+        /* Nothing was cached of it: no need to invalidate */
+        put(&b, pe_of(7) + rsvd[i].word * 8, 0);
+        set_pe(&b, 7, PE_P | PE_FS | PE_AW(4), 2 | PE1_PWSNP | PE1_PGSNP,
+               root | PE2_NXE);
+        reaches(&b, 7, VA, DATA);
+        flush_pasid(&b, 2, 7);
+        wait_desc(&b);
+    }
+    for (i = 1; i <= 3; i++) {
+        set_pe(&b, i, PE_P | PE_FS, 2, root);
+        reaches(&b, i, VA, DATA);
+    }
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 0);
+
+    /* Fault processing disabled, for all of a directory entry */
+    put(&b, PDIR + 8, PTAB2 | PE_FPD | PE_P);
+    set_pe(&b, 64, PE_P | PE_FS, 2, root);
+    for (i = 0; i < 2; i++) {
+        g_assert_cmpuint(dma_write(&b, 64, VA + PAGE, 1), ==,
+                         SVADEV_STATUS_FAULT);
+        no_fault(&b);
+    }
+
+    /* Supervisor requests are not supported */
+    set_pe(&b, 6, PE_P | PE_FS, 1, root);
+    set_queue(&b, 0, 0, 6, SVADEV_Q_MODE_PRIV);
+    g_assert_cmpuint(start_op(&b, 0, 0, SVADEV_OP_READ, VA, 0), ==,
+                     SVADEV_STATUS_FAULT);
+    g_assert_cmphex(extract64(get(&b, VTD + FRCD + 8), 29, 1), ==, 1);
+    expect_fault(&b, 6, VA, false, F_PE_SRE);
+    stop(&b);
+}
+
+static void test_pass_through(void)
+{
+    Bench b = start();
+
+    set_pe(&b, 0, PE_P | PE_PT, 1, 0);
+    set_pe(&b, 1, PE_P | PE_PT, 1, 0);
+    reaches(&b, UNTAGGED, DATA, DATA);
+    reaches(&b, 1, DATA + 8, DATA + 8);
+    faults(&b, UNTAGGED, 0xfee00000, F_INT_ADDR);
+    faults(&b, 1, 0xfee00000, F_INT_ADDR);
+    stop(&b);
+}
+
+static void test_second_stage(void)
+{
+    Bench b = start();
+    uint64_t root = new_table(&b);
+
+    put(&b, entry(&b, root, 3, VA, 1), DATA | 3);
+    put(&b, entry(&b, root, 3, VA + PAGE, 1), DATA | 1);
+    put(&b, entry(&b, root, 3, VA + LARGE, 2), DATA | 3 | PS);
+    set_pe(&b, 0, PE_P | PE_SS | PE_AW(3) | root, 7, 0);
+    set_pe(&b, 1, PE_P | PE_SS | PE_AW(3) | root, 7, 0);
+
+    reaches(&b, UNTAGGED, VA, DATA);
+    reaches(&b, 1, VA, DATA);
+    reaches(&b, 1, VA + LARGE + 0x5008, DATA + 0x5008);
+    faults(&b, 1, VA + PAGE, F_SS_PERM);
+    g_assert_cmpuint(dma_read(&b, 1, VA + PAGE), ==, SVADEV_STATUS_OK);
+    faults(&b, 1, 1ull << 39, F_MGAW);
+
+    /* What may only be written */
+    put(&b, entry(&b, root, 3, VA + 2 * PAGE, 1), DATA | 2);
+    reaches(&b, 1, VA + 2 * PAGE, DATA);
+    read_faults(&b, 1, VA + 2 * PAGE, F_SS_PERM);
+
+    /* Both share translations, by domain; PASID-based descriptors miss them */
+    put(&b, entry(&b, root, 3, VA, 1), 0);
+    flush_pages(&b, 7, 1, VA, 0, 0);
+    flush_all_of(&b, 7, 1);
+    wait_desc(&b);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+    desc(&b, D_IOTLB | G(3) | 7 << 16, VA);
+    wait_desc(&b);
+    faults(&b, 1, VA, F_SS_PERM);
+    stop(&b);
+}
+
+/* First stage */
+
+static void test_walk(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA);
+
+    put(&b, entry(&b, root, 4, VA + LARGE, 2), DATA | RW | PS);
+    put(&b, entry(&b, root, 4, 1ull << 31, 3), 0 | RW | PS);
+    map(&b, root, VA + PAGE, DATA | P | U);
+    map(&b, root, VA + 2 * PAGE, DATA | P | W);
+    map(&b, root, VA + 3 * PAGE, DATA | RW | 1ull << 51);
+    put(&b, entry(&b, root, 4, 0x4000000000, 3), NOWHERE | RW);
+    map(&b, root, 0xffff800000000000ull, DATA | RW);
+
+    reaches(&b, 1, VA, DATA);
+    reaches(&b, 1, VA + LARGE + 0x12340, DATA + 0x12340);
+    reaches(&b, 1, (1ull << 31) + DATA, DATA);
+    reaches(&b, 1, 0xffff800000000000ull, DATA);
+    faults(&b, 1, VA + PAGE, F_WRITE);
+    g_assert_cmpuint(dma_read(&b, 1, VA + PAGE), ==, SVADEV_STATUS_OK);
+    read_faults(&b, 1, VA + 2 * PAGE, F_US);
+    faults(&b, 1, VA + 3 * PAGE, F_FS_RSVD);
+    faults(&b, 1, VA + 4 * PAGE, F_FS_P);
+    read_faults(&b, 1, 0x800000000000ull, F_CANONICAL);
+    stop(&b);
+}
+
+static void test_accessed_dirty(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), at = pte(&b, root, VA);
+    int level;
+
+    g_assert_cmpuint(dma_read(&b, 1, VA), ==, SVADEV_STATUS_OK);
+    g_assert_cmphex(get(&b, at), ==, DATA | RW | A);
+    for (level = 2; level <= 4; level++) {
+        g_assert_cmphex(get(&b, entry(&b, root, 4, VA, level)) & (A | D), ==,
+                        A);
+    }
+
+    /* A write through the entry that the read has filled */
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmphex(get(&b, at), ==, DATA | RW | A | D);
+    g_assert_cmpuint(counter(&b, "tlb.hit"), ==, 0);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "tlb.hit"), ==, 1);
+
+    /* Software has cleaned it, and not flushed: what is written is lost */
+    put(&b, at, DATA | RW);
+    g_assert_cmpuint(dma_read(&b, 1, VA), ==, SVADEV_STATUS_OK);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 0);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmphex(get(&b, at), ==, DATA | RW);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+    flush_pages(&b, 2, 1, VA, 0, 0);
+    wait_desc(&b);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmphex(get(&b, at), ==, DATA | RW | A | D);
+
+    /* A refused access marks nothing */
+    map(&b, root, VA + PAGE, DATA | P | U);
+    faults(&b, 1, VA + PAGE, F_WRITE);
+    g_assert_cmphex(get(&b, pte(&b, root, VA + PAGE)), ==, DATA | P | U);
+
+    /* Peeks, as svadev's checkers do, mark nothing either */
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+    stop(&b);
+}
+
+static void test_upgrade(void)
+{
+    Bench b = start();
+    uint64_t root = new_table(&b), at = pte(&b, root, VA);
+
+    set_pe(&b, 1, PE_P | PE_FS, 2, root);
+    put(&b, at, DATA | P | U);
+    g_assert_cmpuint(dma_read(&b, 1, VA), ==, SVADEV_STATUS_OK);
+    faults(&b, 1, VA, F_WRITE);
+    /* More permission needs no invalidation: hardware walks again */
+    put(&b, at, DATA | RW);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 0);
+    stop(&b);
+}
+
+static void test_interrupt_range(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA);
+
+    /* With a PASID an address like any other */
+    map(&b, root, 0xfee00000, (DATA + PAGE) | RW);
+    reaches(&b, 1, 0xfee00010, DATA + PAGE + 0x10);
+    /* but none to translate to */
+    map(&b, root, VA + PAGE, 0xfee00000 | RW);
+    faults(&b, 1, VA + PAGE, F_INT_ADDR);
+    one_page(&b, 0, 1, DATA);
+    faults(&b, UNTAGGED, 0xfee00000, F_INT_ADDR);
+    stop(&b);
+}
+
+/* Caches */
+
+static void test_strict(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA);
+
+    reaches(&b, 1, VA, DATA);
+    map(&b, root, VA, (DATA + PAGE) | RW);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+
+    /* Nothing happens before the wait descriptor */
+    flush_pages(&b, 2, 1, VA, 0, 0);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 2);
+    wait_desc(&b);
+    reaches(&b, 1, VA, DATA + PAGE);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 2);
+    stop(&b);
+
+    b = start_with(",x-strict=off");
+    root = one_page(&b, 1, 2, DATA);
+    reaches(&b, 1, VA, DATA);
+    map(&b, root, VA, (DATA + PAGE) | RW);
+    flush_pages(&b, 2, 1, VA, 0, 0);
+    reaches(&b, 1, VA, DATA + PAGE);
+    stop(&b);
+}
+
+static void test_pasid_cache(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA);
+
+    one_page(&b, 3, 2, DATA + PAGE);
+    reaches(&b, 1, VA, DATA);
+    reaches(&b, 3, VA, DATA + PAGE);
+
+    put(&b, pe_of(1), 0);
+    put(&b, pe_of(3), 0);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 1);
+    flush_pasid(&b, 2, 2);      /* another PASID */
+    flush_pasid(&b, 3, 1);      /* another domain */
+    wait_desc(&b);
+    reaches(&b, 1, VA, DATA);
+    flush_pasid(&b, 2, 1);
+    reaches(&b, 1, VA, DATA);
+    wait_desc(&b);
+    faults(&b, 1, VA, F_PE_P);
+    reaches(&b, 3, VA, DATA + PAGE);
+    desc(&b, D_PC | G(0) | 2 << 16, 0);
+    wait_desc(&b);
+    faults(&b, 3, VA, F_PE_P);
+
+    /* Its translations are still there: the same domain finds them again */
+    map(&b, root, VA, 0);
+    set_pe(&b, 1, PE_P | PE_FS, 2, root);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+    set_pe(&b, 1, PE_P | PE_FS, 4, root);
+    desc(&b, D_PC | G(3), 0);
+    wait_desc(&b);
+    faults(&b, 1, VA, F_FS_P);
+    stop(&b);
+}
+
+/* A table that was freed and used again, below an entry still held */
+static void test_psc(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), kva = 0xffffc90000000000ull;
+    uint64_t pde = entry(&b, root, 4, kva, 2), table = new_table(&b);
+    int level;
+
+    /* As of a kernel: supervisor only */
+    put(&b, pde, table | P | W);
+    read_faults(&b, 1, kva, F_FS_P);
+    g_assert_cmpuint(counter(&b, "psc.hit"), ==, 0);
+
+    /* The kernel frees the table, and the page is somebody's data */
+    put(&b, pde, 0);
+    put(&b, table, (DATA + PAGE) | RW);
+    put(&b, table + 8, (DATA + 2 * PAGE) | RW);
+    /* The PDE said supervisor, and it is held with that */
+    read_faults(&b, 1, kva, F_US);
+    g_assert_cmpuint(counter(&b, "stale.psc"), ==, 1);
+    g_assert_cmphex(get(&b, table), ==, (DATA + PAGE) | RW);
+
+    /* A hint that no table has changed leaves it there */
+    flush_pages(&b, 2, 1, kva, 0, IH);
+    wait_desc(&b);
+    read_faults(&b, 1, kva, F_US);
+    g_assert_cmpuint(counter(&b, "stale.psc"), ==, 2);
+    /* Another domain's, another PASID's, another address's too */
+    flush_pages(&b, 2, 1, VA, 0, 0);
+    flush_all_of(&b, 2, 2);
+    desc(&b, D_IOTLB | G(2) | 3 << 16, 0);
+    wait_desc(&b);
+    read_faults(&b, 1, kva, F_US);
+    g_assert_cmpuint(counter(&b, "stale.psc"), ==, 3);
+
+    /* One domain-selective invalidation is the cure, after its wait */
+    desc(&b, D_IOTLB | G(2) | 2 << 16, 0);
+    read_faults(&b, 1, kva, F_US);
+    g_assert_cmpuint(counter(&b, "stale.psc"), ==, 4);
+    wait_desc(&b);
+    read_faults(&b, 1, kva, F_FS_P);
+    g_assert_cmpuint(counter(&b, "stale.psc"), ==, 4);
+
+    /* Tables of each level, of user space */
+    for (level = 2; level <= 4; level++) {
+        uint64_t at = entry(&b, root, 4, VA, level), was;
+
+        desc(&b, D_IOTLB | G(1), 0);
+        wait_desc(&b);
+        reaches(&b, 1, VA, DATA);
+        was = get(&b, at);
+        put(&b, at, 0);
+        flush_pages(&b, 2, 1, VA, 0, IH);
+        wait_desc(&b);
+        reaches(&b, 1, VA, DATA);
+        flush_pages(&b, 2, 1, VA & ~(LARGE - 1), level == 2 ? 9 : 0, 0);
+        wait_desc(&b);
+        faults(&b, 1, VA, F_FS_P);
+        put(&b, at, was);
+    }
+    stop(&b);
+}
+
+/* What each kind of invalidation drops, and what it leaves */
+static void test_scopes(void)
+{
+    enum { V1 = 1, V2 = 2, P2 = 4, D2 = 8, R = 16, ALL = 31 };
+    static const struct {
+        uint64_t val0, val1;
+        int drops;
+    } cases[] = {
+        { D_IOTLB | G(1), 0, ALL },
+        { D_IOTLB | G(2) | 2 << 16, 0, V1 | V2 | P2 },
+        { D_IOTLB | G(2) | 9 << 16, 0, 0 },
+        { D_IOTLB | G(3) | 5 << 16, VA, R },
+        { D_IOTLB | G(3) | 5 << 16, VA + 8 * PAGE, 0 },
+        { D_IOTLB | G(3) | 2 << 16, VA + 8 * PAGE, V1 | V2 | P2 },
+        { D_PIOTLB | G(2) | 2 << 16 | 1ull << 32, 0, V1 | V2 },
+        { D_PIOTLB | G(2) | 3 << 16 | 1ull << 32, 0, 0 },
+        { D_PIOTLB | G(3) | 2 << 16 | 1ull << 32, VA, V1 },
+        { D_PIOTLB | G(3) | 2 << 16 | 1ull << 32, VA | IH, V1 },
+        { D_PIOTLB | G(3) | 2 << 16 | 1ull << 32, VA | 1, V1 | V2 },
+        { D_PIOTLB | G(3) | 2 << 16 | 1ull << 32, VA | 18, V1 | V2 },
+        { D_PIOTLB | G(3) | 2 << 16 | 2ull << 32, VA | 9, P2 },
+        { D_PC | G(3), 0, 0 },
+        { D_CC | G(1), 0, 0 },
+    };
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), ss = new_table(&b);
+    uint64_t at[5];
+    int i, j;
+
+    map(&b, root, VA + PAGE, (DATA + PAGE) | RW);
+    at[0] = pte(&b, root, VA);
+    at[1] = pte(&b, root, VA + PAGE);
+    at[2] = pte(&b, one_page(&b, 2, 2, DATA + 2 * PAGE), VA);
+    at[3] = pte(&b, one_page(&b, 3, 3, DATA + 3 * PAGE), VA);
+    at[4] = entry(&b, ss, 4, VA, 1);
+    set_pe(&b, 4, PE_P | PE_SS | PE_AW(4) | ss, 5, 0);
+
+    for (i = 0; i < ARRAY_SIZE(cases); i++) {
+        static const int pasid[] = { 1, 1, 2, 3, 4 };
+        int dropped = 0;
+
+        for (j = 0; j < 5; j++) {
+            put(&b, at[j], (DATA + j * PAGE) | RW);
+            reaches(&b, pasid[j], VA + (j == 1) * PAGE, DATA + j * PAGE);
+        }
+        for (j = 0; j < 5; j++) {
+            put(&b, at[j], (DATA + (8 + j) * PAGE) | RW);
+            put(&b, DATA + j * PAGE, 0);
+        }
+        desc(&b, cases[i].val0, cases[i].val1);
+        wait_desc(&b);
+        for (j = 0; j < 5; j++) {
+            g_assert_cmpuint(dma_write(&b, pasid[j], VA + (j == 1) * PAGE, 1),
+                             ==, SVADEV_STATUS_OK);
+            if (!get(&b, DATA + j * PAGE)) {
+                dropped |= 1 << j;
+            }
+        }
+        g_test_message("case %d", i);
+        g_assert_cmphex(dropped, ==, cases[i].drops);
+        desc(&b, D_IOTLB | G(1), 0);
+        wait_desc(&b);
+    }
+    stop(&b);
+}
+
+/* Two functions, one process: its translations are shared */
+static void test_shared(void)
+{
+    Bench b = start();
+    uint64_t misses;
+
+    one_page(&b, 1, 2, DATA);
+    reaches(&b, 1, VA, DATA);
+    misses = counter(&b, "tlb.miss");
+    set_queue(&b, 1, 0, 1, 0);
+    g_assert_cmpuint(start_op(&b, 1, 0, SVADEV_OP_WRITE, VA, 5), ==,
+                     SVADEV_STATUS_OK);
+    g_assert_cmpuint(counter(&b, "tlb.miss"), ==, misses);
+    stop(&b);
+}
+
+static void test_overflow_of_caches(void)
+{
+    Bench b = start_with(",x-strict-size=8");
+    uint64_t root = one_page(&b, 1, 2, DATA);
+    int i;
+
+    for (i = 0; i < 8; i++) {
+        map(&b, root, VA + i * PAGE, (DATA + i * PAGE) | RW);
+        reaches(&b, 1, VA + i * PAGE, DATA + i * PAGE);
+    }
+    g_assert_cmpuint(counter(&b, "tlb.full"), ==, 0);
+    map(&b, root, VA + i * PAGE, (DATA + i * PAGE) | RW);
+    reaches(&b, 1, VA + i * PAGE, DATA + i * PAGE);
+    g_assert_cmpuint(counter(&b, "tlb.full"), ==, 1);
+    stop(&b);
+}
+
+/* The queue */
+
+static void test_wait(void)
+{
+    Bench b = start();
+
+    desc(&b, D_WAIT | WAIT_FN, 0);
+    desc(&b, D_WAIT | WAIT_FN | WAIT_SW | 5ull << 32, STATUS);
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, 5);
+    desc(&b, D_WAIT | WAIT_PD | WAIT_SW | 6ull << 32, STATUS);
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, 6);
+    g_assert_cmphex(reg(&b, ICS), ==, 0);
+    desc(&b, D_WAIT | WAIT_IF, 0);
+    g_assert_cmphex(reg(&b, ICS), ==, 1);
+    set_reg(&b, ICS, 1);
+    g_assert_cmphex(reg(&b, ICS), ==, 0);
+    g_assert_cmpuint(counter(&b, "cmd.wait"), ==, 4);
+    g_assert_cmpuint(counter(&b, "drain.done"), ==, 1);
+    stop(&b);
+}
+
+static void still_old(Bench *b)
+{
+    reaches(b, 1, VA, DATA);
+}
+
+/* A wait descriptor in error is none */
+static void test_bad_wait(void)
+{
+    static const struct {
+        uint64_t val0, val1;
+    } bad[] = {
+        { D_WAIT, STATUS },
+        { D_WAIT | WAIT_PD, STATUS },
+        { D_WAIT | WAIT_SW | 1 << 8, STATUS },
+        { D_WAIT | WAIT_SW, STATUS | 1 },
+    };
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA);
+    int i;
+
+    for (i = 0; i < ARRAY_SIZE(bad); i++) {
+        g_test_message("case %d", i);
+        map(&b, root, VA, DATA | RW);
+        flush_pages(&b, 2, 1, VA, 0, 0);
+        wait_desc(&b);
+        reaches(&b, 1, VA, DATA);
+        map(&b, root, VA, (DATA + PAGE) | RW);
+        flush_pages(&b, 2, 1, VA, 0, 0);
+        bad_desc(&b, bad[i].val0, bad[i].val1, still_old);
+        reaches(&b, 1, VA, DATA + PAGE);
+    }
+    g_assert_cmpuint(counter(&b, "drain.done"), ==, 0);
+    stop(&b);
+}
+
+static void test_bad_descriptors(void)
+{
+    static const struct {
+        uint64_t val0, val1;
+    } bad[] = {
+        { 0, 0 },
+        { 0xa, 0 },
+        { 0xf, 0 },
+        { D_CC | 7 << 9, 0 },
+        { D_WAIT, 0 },
+        { D_CC, 0 },
+        { D_CC | G(1), 1 },
+        { D_IOTLB, 0 },
+        { D_IOTLB | G(3), 19 },
+        { D_IOTLB | G(3), 63 },
+        { D_PIOTLB | G(0), 0 },
+        { D_PIOTLB | G(1), 0 },
+        { D_PIOTLB | G(3), 19 },
+        { D_PIOTLB | G(3), 31 },
+        { D_PIOTLB | G(3), 63 },
+        { D_PIOTLB | G(2) | 1ull << 63, 0 },
+        { D_PC | G(2), 0 },
+        { D_PC | G(3), 1 },
+        { D_PC | G(3) | 1ull << 52, 0 },
+        { D_DEV | 1ull << 63, 0 },
+        { D_DEV_PIOTLB | 1ull << 52, 0 },
+        { D_PGRESP | 1 << 6, 0 },
+        { D_PGRESP, 1 },
+        { D_PGRESP, 1 << 12 },
+    };
+    Bench b = start();
+    int i;
+
+    for (i = 0; i < ARRAY_SIZE(bad); i++) {
+        g_test_message("case %d", i);
+        bad_desc(&b, bad[i].val0, bad[i].val1, NULL);
+    }
+    /* None has been counted but for the good ones made of them */
+    g_assert_cmpuint(counter(&b, "cmd.wait"), ==, ARRAY_SIZE(bad));
+    g_assert_cmpuint(counter(&b, "cmd.context"), ==, 0);
+    g_assert_cmpuint(counter(&b, "cmd.iotlb"), ==, 0);
+    g_assert_cmpuint(counter(&b, "cmd.piotlb"), ==, 0);
+    g_assert_cmpuint(counter(&b, "cmd.response"), ==, 0);
+
+    /* The upper half of a descriptor */
+    put(&b, QUEUE + b.tail * 32 + 16, 1);
+    put(&b, QUEUE + b.tail * 32, D_PC | G(3));
+    put(&b, QUEUE + b.tail * 32 + 8, 0);
+    b.tail++;
+    put(&b, VTD + IQT, b.tail << 5);
+    g_assert_cmphex(reg(&b, FSTS) & FSTS_IQE, ==, FSTS_IQE);
+    put(&b, QUEUE + (b.tail - 1) * 32 + 16, 0);
+    set_reg(&b, FSTS, FSTS_IQE);
+    put(&b, VTD + IQT, b.tail << 5);
+    wait_desc(&b);
+    stop(&b);
+}
+
+/* The way without a queue */
+static void test_context_register(void)
+{
+    Bench b = start();
+
+    one_page(&b, 1, 2, DATA);
+    reaches(&b, 1, VA, DATA);
+    wait_desc(&b);
+    set_reg(&b, GCMD, TE);
+    set_context(&b, SID, 0);
+    /* A granularity that is reserved: nothing is done, and so it says */
+    put(&b, VTD + CCMD, 1ull << 63);
+    g_assert_cmphex(extract64(get(&b, VTD + CCMD), 59, 2), ==, 0);
+    reaches(&b, 1, VA, DATA);
+    put(&b, VTD + CCMD, 1ull << 63 | 3ull << 61 | SID2 << 16);
+    reaches(&b, 1, VA, DATA);
+    put(&b, VTD + CCMD, 1ull << 63 | 3ull << 61 | SID << 16);
+    faults(&b, 1, VA, F_CE_P);
+    stop(&b);
+}
+
+/* ATS */
+
+#define ATS     (SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_FAIL)
+#define PRI     (SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_PRI)
+
+static uint64_t ats_write(Bench *b, int pasid, uint64_t va, uint64_t value)
+{
+    set_queue(b, 0, 1, pasid, ATS);
+    return start_op(b, 0, 1, SVADEV_OP_WRITE, va, value);
+}
+
+static void test_ats(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), at = pte(&b, root, VA);
+
+    one_page(&b, 0, 1, DATA + PAGE);
+    g_assert_cmpuint(ats_write(&b, 1, VA, 7), ==, SVADEV_STATUS_OK);
+    g_assert_cmphex(get(&b, DATA), ==, 7);
+    g_assert_cmphex(get(&b, at), ==, DATA | RW | A | D);
+    g_assert_cmpuint(ats_write(&b, UNTAGGED, VA, 8), ==, SVADEV_STATUS_OK);
+    g_assert_cmphex(get(&b, DATA + PAGE), ==, 8);
+    g_assert_cmpuint(counter(&b, "ats.ok"), ==, 2);
+
+    /* What a page request may cure is not recorded */
+    g_assert_cmpuint(ats_write(&b, 1, VA + PAGE, 7), ==, SVADEV_STATUS_FAULT);
+    map(&b, root, VA + 2 * PAGE, DATA | P | U);
+    g_assert_cmpuint(ats_write(&b, 1, VA + 2 * PAGE, 7), ==,
+                     SVADEV_STATUS_FAULT);
+    no_fault(&b);
+    /* What it may not cure is */
+    g_assert_cmpuint(ats_write(&b, 9, VA, 7), ==, SVADEV_STATUS_FAULT);
+    expect_fault(&b, 9, VA, true, F_PE_P);
+    stop(&b);
+}
+
+static uint64_t dev_counter(Bench *b, const char *name)
+{
+    return stat_of(b, "/machine/peripheral/dev0", name);
+}
+
+/* svadev finds out what its cache should not hold any more */
+static void test_stale_device_tlb(void)
+{
+    static const struct {
+        uint64_t entry;
+        bool stale;
+    } cases[] = {
+        { DATA | RW, false },
+        { DATA | RW | A | D, false },
+        { DATA | P | U, true },
+        { DATA | P | W | A | D, true },
+        { (DATA + PAGE) | RW, true },
+        { 0, true },
+    };
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), at = pte(&b, root, VA), stale;
+    int i;
+
+    g_assert_cmpuint(ats_write(&b, 1, VA, 7), ==, SVADEV_STATUS_OK);
+    for (i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_test_message("case %d", i);
+        stale = dev_counter(&b, "stale.atc");
+        put(&b, at, cases[i].entry);
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 7), ==,
+                         SVADEV_STATUS_OK);
+        g_assert_cmpuint(dev_counter(&b, "stale.atc"), ==,
+                         stale + cases[i].stale);
+    }
+    stop(&b);
+}
+
+/* A small page that may be read, then a large one that may be written, too */
+static void test_device_tlb_sizes(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), oks;
+
+    map(&b, root, VA, DATA | P | U);
+    set_queue(&b, 0, 1, 1, ATS);
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_READ, VA, 0), ==,
+                     SVADEV_STATUS_OK);
+    put(&b, entry(&b, root, 4, VA, 2), DATA | RW | PS);
+    desc(&b, D_IOTLB | G(1), 0);
+    wait_desc(&b);
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 1), ==,
+                     SVADEV_STATUS_OK);
+    oks = dev_counter(&b, "ats.ok");
+    g_assert_cmpuint(oks, ==, 2);
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 2), ==,
+                     SVADEV_STATUS_OK);
+    g_assert_cmphex(get(&b, DATA), ==, 2);
+    g_assert_cmpuint(dev_counter(&b, "ats.ok"), ==, oks);
+    stop(&b);
+}
+
+static void test_device_tlb(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), at = pte(&b, root, VA);
+    uint64_t oks;
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        put(&b, at, DATA | RW);
+        desc(&b, D_IOTLB | G(1), 0);
+        flush_dev(&b, 1, 0, true);
+        wait_desc(&b);
+        g_assert_cmpuint(ats_write(&b, 1, VA, 1), ==, SVADEV_STATUS_OK);
+        oks = counter(&b, "ats.ok");
+
+        put(&b, at, (DATA + PAGE) | RW);
+        put(&b, DATA, 0);
+        flush_pages(&b, 2, 1, VA, 0, 0);
+        wait_desc(&b);
+        set_queue(&b, 0, 0, 1, 0);
+        /* The queue has been left alone, so its cache has too */
+        start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 2);
+        g_assert_cmphex(get(&b, DATA), ==, 2);
+        g_assert_cmpuint(counter(&b, "ats.ok"), ==, oks);
+
+        /* Not for it */
+        flush_dev(&b, 2, VA, false);
+        flush_dev(&b, 1, VA + PAGE, false);
+        desc(&b, D_DEV_PIOTLB | SID2 << 16 | 1ull << 32, VA);
+        desc(&b, D_DEV | (uint64_t)SID << 32, VA);
+        wait_desc(&b);
+        start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 3);
+        g_assert_cmphex(get(&b, DATA), ==, 3);
+
+        switch (i) {
+        case 0:
+            flush_dev(&b, 1, VA, false);
+            break;
+        case 1:
+            flush_dev(&b, 1, 0, true);
+            break;
+        case 2: /* all PASIDs */
+            desc(&b, D_DEV_PIOTLB | SID << 16, VA | 1);
+            break;
+        }
+        start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 4);
+        g_assert_cmphex(get(&b, DATA), ==, 4);
+        wait_desc(&b);
+        start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 5);
+        g_assert_cmphex(get(&b, DATA), ==, 4);
+        g_assert_cmphex(get(&b, DATA + PAGE), ==, 5);
+    }
+    stop(&b);
+}
+
+/*
+ * A device that is told to forget before the IOMMU is, and that asks again in
+ * between, is given what the IOMMU has not forgotten
+ */
+static void test_order(void)
+{
+    static const struct {
+        /* p: PIOTLB, P: of all pages, I: IOTLB, d: device-TLB, D: of all */
+        const char *descs;
+        bool dropped;
+    } cases[] = {
+        { "pd", true },
+        { "PD", true },
+        { "Id", true },
+        { "dp", false },
+        { "dP", false },
+        { "dI", false },
+        { "Dp", false },
+        { "DP", false },
+        { "dpd", true },
+        { "pdp", true },
+        { "pdP", true },
+        { "do", true },
+        { "oDp", false },
+        /* of another domain, of another PASID */
+        { "pdx", true },
+        { "dx", true },
+        { "dy", true },
+        { "d", true },
+    };
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), at = pte(&b, root, VA);
+    uint64_t stale, early;
+    const char *c;
+    int i;
+
+    set_queue(&b, 0, 1, 1, ATS);
+    for (i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_test_message("%s", cases[i].descs);
+        put(&b, at, DATA | RW);
+        flush_all_of(&b, 2, 1);
+        flush_dev(&b, 1, 0, true);
+        wait_desc(&b);
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 1), ==,
+                         SVADEV_STATUS_OK);
+
+        stale = dev_counter(&b, "stale.atc");
+        early = counter(&b, "dev_tlb.early");
+        put(&b, at, (DATA + PAGE) | RW);
+        put(&b, DATA, 0);
+        if (!strchr(cases[i].descs, 'p') && !strchr(cases[i].descs, 'P') &&
+            !strchr(cases[i].descs, 'I')) {
+            flush_pages(&b, 2, 1, VA, 0, 0);
+            wait_desc(&b);
+        }
+        for (c = cases[i].descs; *c; c++) {
+            switch (*c) {
+            case 'p':
+                flush_pages(&b, 2, 1, VA, 0, 0);
+                break;
+            case 'o':
+                flush_pages(&b, 2, 1, VA + PAGE, 0, 0);
+                break;
+            case 'P':
+                flush_all_of(&b, 2, 1);
+                break;
+            case 'x':
+                flush_all_of(&b, 3, 1);
+                break;
+            case 'y':
+                flush_all_of(&b, 2, 3);
+                break;
+            case 'I':
+                desc(&b, D_IOTLB | G(2) | 2 << 16, 0);
+                break;
+            case 'd':
+                flush_dev(&b, 1, VA, false);
+                break;
+            case 'D':
+                flush_dev(&b, 1, 0, true);
+                break;
+            }
+        }
+        wait_desc(&b);
+        start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 2);
+        g_assert_cmphex(get(&b, DATA), ==, !cases[i].dropped * 2);
+        g_assert_cmpuint(dev_counter(&b, "stale.atc"),
+                         ==, stale + !cases[i].dropped);
+        g_assert_cmpuint(counter(&b, "dev_tlb.early"), ==, early +
+                         (!cases[i].dropped || !strcmp(cases[i].descs, "dpd")));
+    }
+    stop(&b);
+}
+
+static void test_no_dte(void)
+{
+    Bench b = start();
+
+    one_page(&b, 1, 2, DATA);
+    g_assert_cmpuint(ats_write(&b, 1, VA, 1), ==, SVADEV_STATUS_OK);
+    set_context(&b, SID, PDIR | CE_P | CE_PASIDE);
+    desc(&b, D_CC | G(3) | (uint64_t)SID << 32, 0);
+    wait_desc(&b);
+    /* Neither a translated request nor one for a translation */
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 2), !=,
+                     SVADEV_STATUS_OK);
+    g_assert_cmphex(get(&b, DATA), ==, 1);
+    g_assert_cmphex(counter(&b, "evt.ctx_dte"), >, 0);
+    put(&b, VTD + FRCD + 8, 1ull << 63);
+    stop(&b);
+}
+
+/* Page requests */
+
+static void respond(Bench *b, int pasid, uint16_t prgi, int code)
+{
+    desc(b, D_PGRESP | (pasid >= 0 ? 1 << 4 | (uint64_t)pasid << 32 : 0) |
+         code << 12 | SID << 16, prgi << 3 | 1 << 2);
+}
+
+static uint64_t next_request(Bench *b, uint64_t *val0)
+{
+    uint64_t head = get(b, VTD + PQH), addr = PRQ + head, val1;
+
+    g_assert_cmphex(head, !=, get(b, VTD + PQT));
+    *val0 = get(b, addr);
+    val1 = get(b, addr + 8);
+    g_assert_cmphex(get(b, addr + 16), ==, 0);
+    g_assert_cmphex(get(b, addr + 24), ==, 0);
+    put(b, VTD + PQH, (head + 32) & 0xfff);
+    return val1;
+}
+
+static void test_page_request(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), val0, val1, hits;
+
+    set_queue(&b, 0, 1, 1, PRI);
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 9), ==,
+                     SVADEV_STATUS_BUSY);
+    no_fault(&b);
+    g_assert_cmphex(reg(&b, PRS), ==, PPR);
+    g_assert_cmphex(reg(&b, PECTL), ==, IM | IP);
+    g_assert_cmpuint(counter(&b, "prq.now"), ==, 1);
+
+    val1 = next_request(&b, &val0);
+    g_assert_cmphex(val0, ==, 1 | 1 << 8 | SID << 16 | 1ull << 32);
+    g_assert_cmphex(val1 & ~(0x1ffull << 3) & ~1ull, ==,
+                    (VA + PAGE) | 1 << 1 | 1 << 2);
+    set_reg(&b, PRS, PPR);
+    g_assert_cmphex(reg(&b, PRS), ==, 0);
+    g_assert_cmphex(reg(&b, PECTL), ==, IM);
+
+    /* Not somebody else's response */
+    respond(&b, 2, extract64(val1, 3, 9), 0);
+    step(&b);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_BUSY);
+    g_assert_cmpuint(counter(&b, "resp.unknown"), ==, 1);
+
+    map(&b, root, VA + PAGE, (DATA + PAGE) | RW);
+    respond(&b, 1, extract64(val1, 3, 9), 0);
+    step(&b);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_OK);
+    g_assert_cmphex(get(&b, DATA + PAGE), ==, 9);
+    g_assert_cmpuint(counter(&b, "prq.now"), ==, 0);
+
+    /* Refused */
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + 2 * PAGE, 9), ==,
+                     SVADEV_STATUS_BUSY);
+    val1 = next_request(&b, &val0);
+    respond(&b, 1, extract64(val1, 3, 9), 1);
+    step(&b);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_FAULT);
+    no_fault(&b);
+
+    /* A request makes the IOMMU forget the page, and the tables to it */
+    hits = counter(&b, "psc.hit");
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + 2 * PAGE, 9), ==,
+                     SVADEV_STATUS_BUSY);
+    hits = counter(&b, "psc.hit");
+    val1 = next_request(&b, &val0);
+    map(&b, root, VA + 2 * PAGE, (DATA + 2 * PAGE) | RW);
+    respond(&b, 1, extract64(val1, 3, 9), 0);
+    /* A drain delivers at once */
+    desc(&b, D_WAIT | WAIT_PD | WAIT_SW, STATUS);
+    step(&b);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_OK);
+    g_assert_cmpuint(counter(&b, "psc.hit"), ==, hits);
+    g_assert_cmpuint(counter(&b, "resp.success"), ==, 3);
+    g_assert_cmpuint(counter(&b, "resp.invalid"), ==, 1);
+
+    /* A response twice */
+    respond(&b, 1, extract64(val1, 3, 9), 0);
+    g_assert_cmpuint(counter(&b, "resp.unknown"), ==, 2);
+
+    /* Without PASID */
+    root = one_page(&b, 0, 1, DATA);
+    set_queue(&b, 0, 2, UNTAGGED, PRI);
+    g_assert_cmpuint(start_op(&b, 0, 2, SVADEV_OP_WRITE, VA + PAGE, 10), ==,
+                     SVADEV_STATUS_BUSY);
+    val1 = next_request(&b, &val0);
+    g_assert_cmphex(val0, ==, 1 | SID << 16);
+    map(&b, root, VA + PAGE, (DATA + PAGE) | RW);
+    respond(&b, UNTAGGED, extract64(val1, 3, 9), 0);
+    step(&b);
+    g_assert_cmpuint(status(&b, 2), ==, SVADEV_STATUS_OK);
+    g_assert_cmphex(get(&b, DATA + PAGE), ==, 10);
+    stop(&b);
+}
+
+static void test_page_request_overflow(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), val0, val1;
+
+    /* One free place, as one stays empty */
+    put(&b, VTD + PQH, 64);
+    put(&b, VTD + PQT, 0);
+    set_queue(&b, 0, 1, 1, PRI);
+    set_queue(&b, 0, 2, 1, PRI);
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 1), ==,
+                     SVADEV_STATUS_BUSY);
+    g_assert_cmphex(reg(&b, PRS), ==, PPR);
+    start_op(&b, 0, 2, SVADEV_OP_WRITE, VA + 2 * PAGE, 2);
+    g_assert_cmphex(reg(&b, PRS), ==, PPR | PRO);
+    g_assert_cmphex(get(&b, VTD + PQT), ==, 32);
+    g_assert_cmpuint(counter(&b, "prq.overflow"), >, 0);
+    /* The device has been told to try again */
+    g_assert_cmpuint(counter(&b, "resp.auto"), ==,
+                     counter(&b, "prq.overflow"));
+    g_assert_cmpuint(counter(&b, "prq.queued"), ==, 1);
+
+    /* Room does not help until the overflow is acknowledged */
+    put(&b, VTD + PQH, 0);
+    map(&b, root, VA + PAGE, (DATA + PAGE) | RW);
+    map(&b, root, VA + 2 * PAGE, (DATA + 2 * PAGE) | RW);
+    set_reg(&b, PRS, PPR | PRO);
+    val1 = next_request(&b, &val0);
+    respond(&b, 1, extract64(val1, 3, 9), 0);
+    step(&b);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_OK);
+    stop(&b);
+}
+
+/* A queue that is not in memory: nothing is written there */
+static void test_page_request_mmio(void)
+{
+    static const struct {
+        uint64_t pqa, pqt;
+        uint64_t va;
+    } cases[] = {
+        /* svadev's Device Control: a Function Level Reset */
+        { ECAM + (SLOT << 15), 0x40, VA + 8 * PAGE },
+        /* The IOMMU's own queue tail */
+        { VTD, IQT & ~0x1f, VA + PAGE },
+        { NOWHERE, 0, VA + PAGE },
+    };
+    int i, j;
+
+    for (i = 0; i < ARRAY_SIZE(cases); i++) {
+        Bench b = start();
+        uint32_t iqt;
+
+        g_test_message("case %d", i);
+        one_page(&b, 1, 2, DATA);
+        /* What a queue tail out of control would run into */
+        iqt = get(&b, VTD + IQT);
+        for (j = 0; j < 127; j++) {
+            put(&b, QUEUE + j * 32, D_PGRESP | 1 << 4 | 1ull << 32 | 2 << 12 |
+                SID << 16);
+            put(&b, QUEUE + j * 32 + 8, j << 3 | 1 << 2);
+            put(&b, QUEUE + ++j * 32, D_WAIT | WAIT_PD | WAIT_SW);
+            put(&b, QUEUE + j * 32 + 8, STATUS);
+        }
+        put(&b, VTD + PQA, cases[i].pqa);
+        put(&b, VTD + PQT, cases[i].pqt);
+
+        /* Two pages, after more retries than are allowed after a reset */
+        qtest_writel(b.qts, MMIO + SVADEV_MAX_RETRIES, 100);
+        qtest_writel(b.qts, MMIO + SVADEV_PRG_PAGES, 2);
+        qtest_writel(b.qts, MMIO + SVADEV_INJECT, SVADEV_INJECT_LOST);
+        set_queue(&b, 0, 1, 1, PRI);
+        put(&b, page_reg(0, 1, SVADEV_OP), SVADEV_OP_READ);
+        put(&b, page_reg(0, 1, SVADEV_SRC), cases[i].va);
+        put(&b, page_reg(0, 1, SVADEV_LEN), 2 * PAGE);
+        put(&b, page_reg(0, 1, SVADEV_GO), SVADEV_GO_START);
+        while (dev_counter(&b, "pri.lost") < 80) {
+            step(&b);
+        }
+        qtest_writel(b.qts, MMIO + SVADEV_INJECT, 0);
+        step(&b);
+        step(&b);
+
+        g_assert_cmphex(reg(&b, PRS), ==, PRO);
+        g_assert_cmpuint(counter(&b, "prq.queued"), ==, 0);
+        g_assert_cmpuint(counter(&b, "prq.overflow"), >, 0);
+        g_assert_cmphex(get(&b, VTD + PQT), ==, cases[i].pqt);
+        g_assert_cmphex(get(&b, VTD + IQT), ==, iqt);
+        g_assert_cmphex(qtest_readw(b.qts, cfg(0) + PCI_COMMAND), ==,
+                        PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+        g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_RETRIES);
+        stop(&b);
+    }
+}
+
+static void test_no_pre(void)
+{
+    Bench b = start();
+
+    one_page(&b, 1, 2, DATA);
+    set_context(&b, SID, PDIR | CE_P | CE_DTE | CE_PASIDE);
+    set_queue(&b, 0, 1, 1, PRI);
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 1), ==,
+                     SVADEV_STATUS_FAULT);
+    expect_fault(&b, 1, VA + PAGE, true, F_CE_PRE);
+    g_assert_cmpuint(counter(&b, "prq.refused"), ==, 1);
+
+    /* Faults are not to be recorded */
+    set_context(&b, SID, PDIR | CE_P | CE_DTE | CE_PASIDE | CE_FPD);
+    desc(&b, D_CC | G(1), 0);
+    wait_desc(&b);
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 1), ==,
+                     SVADEV_STATUS_FAULT);
+    no_fault(&b);
+    g_assert_cmpuint(counter(&b, "prq.refused"), ==, 2);
+
+    /* Nor can there be any with translation off */
+    set_context(&b, SID, PDIR | CE_ALL);
+    set_reg(&b, GCMD, QIE);
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 1), ==,
+                     SVADEV_STATUS_FAULT);
+    no_fault(&b);
+    g_assert_cmpuint(counter(&b, "prq.refused"), ==, 3);
+    g_assert_cmphex(get(&b, VTD + PQT), ==, 0);
+    stop(&b);
+}
+
+/* What a page request costs, and what it leaves */
+static void test_page_request_effects(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), val0, val1, hits, misses;
+
+    reaches(&b, 1, VA, DATA);
+
+    /* One look at each table for the translation, one for the page request */
+    set_queue(&b, 0, 1, 1, PRI);
+    hits = counter(&b, "ctx.hit");
+    misses = counter(&b, "pasid.hit");
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 9), ==,
+                     SVADEV_STATUS_BUSY);
+    g_assert_cmpuint(counter(&b, "ctx.hit"), ==, hits + 2);
+    g_assert_cmpuint(counter(&b, "pasid.hit"), ==, misses + 2);
+    val1 = next_request(&b, &val0);
+    map(&b, root, VA + PAGE, (DATA + PAGE) | RW);
+    respond(&b, 1, extract64(val1, 3, 9), 0);
+    step(&b);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_OK);
+
+    /* A group sent twice is answered twice */
+    qtest_writel(b.qts, MMIO + SVADEV_INJECT, SVADEV_INJECT_TWICE);
+    g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + 2 * PAGE, 9), ==,
+                     SVADEV_STATUS_BUSY);
+    g_assert_cmpuint(counter(&b, "prq.now"), ==, 2);
+    map(&b, root, VA + 2 * PAGE, (DATA + 2 * PAGE) | RW);
+    val1 = next_request(&b, &val0);
+    respond(&b, 1, extract64(val1, 3, 9), 0);
+    g_assert_cmpuint(counter(&b, "prq.now"), ==, 1);
+    val1 = next_request(&b, &val0);
+    respond(&b, 1, extract64(val1, 3, 9), 0);
+    step(&b);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_OK);
+    g_assert_cmpuint(counter(&b, "prq.now"), ==, 0);
+    g_assert_cmpuint(counter(&b, "resp.unknown"), ==, 0);
+    respond(&b, 1, extract64(val1, 3, 9), 0);
+    g_assert_cmpuint(counter(&b, "resp.unknown"), ==, 1);
+
+    /* A stop marker is about no page, so no table to it is forgotten */
+    reaches(&b, 1, VA, DATA);
+    misses = counter(&b, "psc.miss");
+    qtest_writel(b.qts, MMIO + SVADEV_INJECT, SVADEV_INJECT_STOP);
+    set_queue(&b, 0, 1, 1, PRI);
+    g_assert_cmpuint(dev_counter(&b, "pri.stop"), ==, 1);
+    next_request(&b, &val0);
+    map(&b, root, VA + LARGE, DATA | RW);
+    reaches(&b, 1, VA + LARGE, DATA);
+    g_assert_cmpuint(counter(&b, "psc.miss"), ==, misses);
+    /* It is about a PASID, too */
+    set_queue(&b, 0, 1, UNTAGGED, PRI);
+    g_assert_cmpuint(dev_counter(&b, "pri.stop"), ==, 2);
+    set_queue(&b, 0, 1, 1, PRI);
+    g_assert_cmpuint(dev_counter(&b, "pri.stop"), ==, 2);
+    stop(&b);
+}
+
+/* When an interrupt is due */
+static void test_page_request_interrupt(void)
+{
+    Bench b = start();
+
+    one_page(&b, 1, 2, DATA);
+    set_reg(&b, PEADDR, 0xfee00000);
+    set_reg(&b, PEDATA, 0x41);
+    put(&b, VTD + PQH, 64);
+    set_queue(&b, 0, 1, 1, PRI);
+    start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 1);
+    g_assert_cmphex(reg(&b, PRS), ==, PPR);
+    g_assert_cmphex(reg(&b, PECTL), ==, IM | IP);
+    /* It is delivered once it is not masked */
+    set_reg(&b, PECTL, 0);
+    g_assert_cmphex(reg(&b, PECTL), ==, 0);
+    set_reg(&b, PECTL, IM);
+    g_assert_cmphex(reg(&b, PECTL), ==, IM);
+    g_assert_cmphex(reg(&b, PRS), ==, PPR);
+
+    /* None for an overflow while the first is not acknowledged */
+    set_queue(&b, 0, 2, 1, PRI);
+    start_op(&b, 0, 2, SVADEV_OP_WRITE, VA + 2 * PAGE, 2);
+    g_assert_cmphex(reg(&b, PRS), ==, PPR | PRO);
+    g_assert_cmphex(reg(&b, PECTL), ==, IM);
+    /* Nor once half of it is, but again when all is */
+    set_reg(&b, PRS, PPR);
+    g_assert_cmphex(reg(&b, PRS), ==, PRO);
+    g_assert_cmphex(reg(&b, PECTL), ==, IM);
+    set_reg(&b, PRS, PRO);
+    put(&b, VTD + PQH, 32);
+    start_op(&b, 0, 3, SVADEV_OP_WRITE, VA, 3);
+    g_assert_cmphex(reg(&b, PRS), ==, 0);
+    set_queue(&b, 0, 3, 1, PRI);
+    start_op(&b, 0, 3, SVADEV_OP_WRITE, VA + 3 * PAGE, 3);
+    g_assert_cmphex(reg(&b, PRS), ==, PPR);
+    g_assert_cmphex(reg(&b, PECTL), ==, IM | IP);
+    stop(&b);
+}
+
+/* Any register, any size, any descriptor: errors, but never an assertion */
+static void test_random(void)
+{
+    static const uint64_t not_memory[] = {
+        PRQ, PRQ, VTD, ECAM + (SLOT << 15), ECAM + ((SLOT + 1) << 15), MMIO,
+        MMIO + 0x1000, MMIO + 0x800000, NOWHERE,
+    };
+    Bench b = start();
+    GRand *rng = g_rand_new_with_seed(1);
+    uint64_t val;
+    uint32_t at;
+    int i;
+
+    one_page(&b, 1, 2, DATA);
+    set_queue(&b, 0, 1, 1, PRI);
+
+    for (at = 0; at < 0x230; at += 4) {
+        qtest_readl(b.qts, VTD + at);
+        if (!(at & 7)) {
+            get(&b, VTD + at);
+            put(&b, VTD + at, get(&b, VTD + at));
+        }
+    }
+
+    for (i = 0; i < 3000; i++) {
+        val = (uint64_t)g_rand_int(rng) << 32 | g_rand_int(rng);
+        switch (g_rand_int_range(rng, 0, 6)) {
+        case 0:
+            at = g_rand_int_range(rng, 0, 0x240 / 4) * 4;
+            /* Not what makes the IOMMU read or write just anywhere */
+            if (at != RTADDR && at != RTADDR + 4 && (at & ~7) != IQA &&
+                (at & ~7) != PQA) {
+                qtest_writel(b.qts, VTD + at, val);
+            }
+            /* but where no page request should be written to */
+            put(&b, VTD + PQA, not_memory[val % ARRAY_SIZE(not_memory)]);
+            break;
+        case 1:
+            at = g_rand_int_range(rng, 0, 0x240 / 8) * 8;
+            if (at != RTADDR && at != IQA && at != PQA) {
+                put(&b, VTD + at, val);
+            }
+            break;
+        case 2:
+            put(&b, PTAB + g_rand_int_range(rng, 0, 64) * 8,
+                val & 0xfff0000007fffffull);
+            break;
+        case 3:
+            put(&b, TABLES + g_rand_int_range(rng, 0, 0x800) * 8,
+                val & ~0x7ff8000000ull);
+            break;
+        case 4:
+            start_op(&b, 0, g_rand_int_range(rng, 0, 2),
+                     SVADEV_OP_READ + (val & 1), VA + (val & 0x3ff8), val);
+            set_queue(&b, 0, 1, val & 3, PRI);
+            break;
+        case 5:
+            /* Status is written here, if at all */
+            put(&b, QUEUE + (i % QUEUE_LEN) * 32,
+                (val & ~0xe0full) | (val >> 60));
+            put(&b, QUEUE + (i % QUEUE_LEN) * 32 + 8, STATUS);
+            set_reg(&b, FSTS, FSTS_IQE);
+            put(&b, VTD + IQT, ((i + 1) % QUEUE_LEN) << 5);
+            break;
+        }
+    }
+
+    g_rand_free(rng);
+    qtest_system_reset(b.qts);
+    qtest_quit(b.qts);
+}
+
+/* A reset of the machine leaves nothing behind */
+static void test_reset(void)
+{
+    Bench b = start();
+
+    one_page(&b, 1, 2, DATA);
+    reaches(&b, 1, VA, DATA);
+    set_queue(&b, 0, 1, 1, PRI);
+    start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 1);
+    g_assert_cmpuint(counter(&b, "prq.now"), ==, 1);
+    qtest_system_reset(b.qts);
+    g_assert_cmpuint(counter(&b, "prq.now"), ==, 0);
+    g_assert_cmphex(reg(&b, GSTS), ==, 0);
+    g_assert_cmphex(reg(&b, PRS), ==, 0);
+    g_assert_cmphex(reg(&b, PECTL), ==, IM);
+    g_assert_cmphex(get(&b, VTD + PQT), ==, 0);
+    stop(&b);
+}
+
+/* A machine needs some firmware, even though no CPU runs */
+static void make_firmware(void)
+{
+    g_autofree char *zero = g_malloc0(64 * KiB);
+    int fd = g_file_open_tmp("vtd-sva-test-XXXXXX", &firmware, NULL);
+
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    g_assert(g_file_set_contents(firmware, zero, 64 * KiB, NULL));
+}
+
+int main(int argc, char **argv)
+{
+    int ret;
+
+    g_test_init(&argc, &argv, NULL);
+    make_firmware();
+
+    qtest_add_func("/vtd-sva/caps", test_caps);
+    qtest_add_func("/vtd-sva/properties", test_properties);
+    qtest_add_func("/vtd-sva/migration", test_migration);
+    qtest_add_func("/vtd-sva/pasid-table", test_pasid_table);
+    qtest_add_func("/vtd-sva/context", test_context);
+    qtest_add_func("/vtd-sva/pasid-entry", test_pasid_entry);
+    qtest_add_func("/vtd-sva/pass-through", test_pass_through);
+    qtest_add_func("/vtd-sva/second-stage", test_second_stage);
+    qtest_add_func("/vtd-sva/walk", test_walk);
+    qtest_add_func("/vtd-sva/accessed-dirty", test_accessed_dirty);
+    qtest_add_func("/vtd-sva/upgrade", test_upgrade);
+    qtest_add_func("/vtd-sva/interrupt-range", test_interrupt_range);
+    qtest_add_func("/vtd-sva/strict", test_strict);
+    qtest_add_func("/vtd-sva/pasid-cache", test_pasid_cache);
+    qtest_add_func("/vtd-sva/paging-structure-cache", test_psc);
+    qtest_add_func("/vtd-sva/scopes", test_scopes);
+    qtest_add_func("/vtd-sva/shared", test_shared);
+    qtest_add_func("/vtd-sva/cache-overflow", test_overflow_of_caches);
+    qtest_add_func("/vtd-sva/wait", test_wait);
+    qtest_add_func("/vtd-sva/bad-wait", test_bad_wait);
+    qtest_add_func("/vtd-sva/bad-descriptors", test_bad_descriptors);
+    qtest_add_func("/vtd-sva/context-register", test_context_register);
+    qtest_add_func("/vtd-sva/ats", test_ats);
+    qtest_add_func("/vtd-sva/device-tlb", test_device_tlb);
+    qtest_add_func("/vtd-sva/stale-device-tlb", test_stale_device_tlb);
+    qtest_add_func("/vtd-sva/device-tlb-sizes", test_device_tlb_sizes);
+    qtest_add_func("/vtd-sva/order", test_order);
+    qtest_add_func("/vtd-sva/no-dte", test_no_dte);
+    qtest_add_func("/vtd-sva/page-request", test_page_request);
+    qtest_add_func("/vtd-sva/page-request-overflow",
+                   test_page_request_overflow);
+    qtest_add_func("/vtd-sva/page-request-mmio", test_page_request_mmio);
+    qtest_add_func("/vtd-sva/page-request-effects",
+                   test_page_request_effects);
+    qtest_add_func("/vtd-sva/page-request-interrupt",
+                   test_page_request_interrupt);
+    qtest_add_func("/vtd-sva/no-pre", test_no_pre);
+    qtest_add_func("/vtd-sva/reset", test_reset);
+    qtest_add_func("/vtd-sva/random", test_random);
+
+    ret = g_test_run();
+
+    unlink(firmware);
+    g_free(firmware);
+    return ret;
+}
