@@ -34,6 +34,7 @@
 
 #include "io-pgfault.h"
 #include "iommu-priv.h"
+#include "iommu-sva.h"
 
 /**
  * struct iopf_queue - where the groups of the devices of an IOMMU are served
@@ -127,22 +128,6 @@ static void iopf_respond(struct device *dev, struct iommu_fault_event *evt,
 				    prm->grpid, ret);
 }
 
-static enum iommu_page_response_code
-iopf_handle_pasid_of_mm(struct iopf_group *group)
-{
-	enum iommu_page_response_code code;
-	struct mm_struct *mm;
-
-	mm = iommu_sva_find(group->last.fault.prm.pasid);
-	if (IS_ERR(mm) || !mm)
-		return IOMMU_PAGE_RESP_INVALID;
-
-	code = iopf_handle_mm(group, mm);
-	mmput(mm);
-
-	return code;
-}
-
 static void iopf_handle_group(struct work_struct *work)
 {
 	enum iommu_page_response_code code = IOMMU_PAGE_RESP_INVALID;
@@ -150,11 +135,8 @@ static void iopf_handle_group(struct work_struct *work)
 	struct iommu_attachment *attachment = group->attachment;
 	struct iopf_device_param *iopf_param = group->param;
 
-	if (!attachment) {
-		if (!READ_ONCE(iopf_param->closing))
-			code = iopf_handle_pasid_of_mm(group);
-	} else if (!READ_ONCE(attachment->closing) &&
-		   !READ_ONCE(iopf_param->closing)) {
+	if (!READ_ONCE(attachment->closing) &&
+	    !READ_ONCE(iopf_param->closing)) {
 		code = attachment->domain->iopf_handler(group);
 		/* Where it is being detached a retry would find nothing. */
 		if (READ_ONCE(attachment->closing))
@@ -166,8 +148,7 @@ static void iopf_handle_group(struct work_struct *work)
 	/* The device may be gone as soon as the references are dropped. */
 	iopf_free_faults(&group->faults, &group->last);
 	kfree(group);
-	if (attachment)
-		iommu_attachment_put(attachment);
+	iommu_attachment_put(attachment);
 	iopf_param_put(iopf_param);
 }
 
@@ -245,13 +226,12 @@ static int iopf_report_last(struct device *dev, struct iommu_fault_event *evt,
 	 * without a noise and without a detour, and what there is no memory
 	 * for.
 	 */
-	if (!group || (attachment && (READ_ONCE(attachment->closing) ||
-				      !attachment->domain->iopf_handler))) {
+	if (!group || READ_ONCE(attachment->closing) ||
+	    !attachment->domain->iopf_handler) {
 		kfree(group);
 		iopf_free_faults(&faults, NULL);
 		iopf_respond(dev, evt, IOMMU_PAGE_RESP_INVALID);
-		if (attachment)
-			iommu_attachment_put(attachment);
+		iommu_attachment_put(attachment);
 		iopf_param_put(iopf_param);
 		return 0;
 	}
@@ -306,7 +286,7 @@ int iommu_report_device_fault(struct device *dev, struct iommu_fault_event *evt)
 		return -EINVAL;
 
 	attachment = iommu_attachment_get(dev, prm->pasid);
-	if (!attachment && !dev_iommu_ops(dev)->sva_bind)
+	if (!attachment)
 		return -EINVAL;
 
 	if (prm->flags & IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE) {
@@ -317,8 +297,7 @@ int iommu_report_device_fault(struct device *dev, struct iommu_fault_event *evt)
 		ret = iopf_report_partial(dev, evt);
 	}
 
-	if (attachment)
-		iommu_attachment_put(attachment);
+	iommu_attachment_put(attachment);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(iommu_report_device_fault);
@@ -357,18 +336,8 @@ static bool iopf_handle_page(struct iommu_fault_page_request *prm,
 		 VM_FAULT_ERROR);
 }
 
-/**
- * iopf_handle_mm() - serve page requests from the address space of a process
- * @group: the requests
- * @mm: the address space, which the caller keeps in use (mmget())
- *
- * The first page that cannot be had ends it: there is only one response.
- *
- * Context: process context, may sleep, takes the mmap lock of @mm once.
- * Return: the response to give.
- */
-enum iommu_page_response_code iopf_handle_mm(struct iopf_group *group,
-					     struct mm_struct *mm)
+/* The first page that cannot be had ends it: there is only one response. */
+static bool iopf_handle_pages(struct iopf_group *group, struct mm_struct *mm)
 {
 	struct iommu_fault_event *evt;
 	bool served = true;
@@ -381,41 +350,65 @@ enum iommu_page_response_code iopf_handle_mm(struct iopf_group *group,
 	}
 	mmap_read_unlock(mm);
 
-	return served ? IOMMU_PAGE_RESP_SUCCESS : IOMMU_PAGE_RESP_INVALID;
+	return served;
+}
+
+/*
+ * Served write requests are invalidated because the CPU's own TLB maintenance
+ * need not reach the IOMMU: making a page writable is no reason to notify, and
+ * a device that goes on using the read-only translation would fault for ever.
+ */
+static void iopf_invalidate_written(struct iopf_group *group,
+				    struct iommu_domain *domain)
+{
+	unsigned long page, start = 0, end = 0;
+	struct iommu_fault_event *evt;
+
+	list_for_each_entry(evt, &group->faults, list) {
+		if (!(evt->fault.prm.perm & IOMMU_FAULT_PERM_WRITE))
+			continue;
+
+		page = evt->fault.prm.addr & PAGE_MASK;
+		if (start != end && page == end) {
+			end += PAGE_SIZE;
+			continue;
+		}
+
+		if (start != end)
+			domain->ops->invalidate_range(domain, start, end);
+		start = page;
+		end = page + PAGE_SIZE;
+	}
+
+	if (start != end)
+		domain->ops->invalidate_range(domain, start, end);
 }
 
 /**
- * iopf_queue_flush_dev() - wait until all faults that were reported are answered
- * @dev: a device that stays on its queue meanwhile
+ * iommu_sva_handle_iopf() - the iopf_handler() of SVA domains
+ * @group: the requests, which are served from the address space of a process
  *
- * For drivers with .sva_bind, before they free a PASID: those with
- * detach_dev_pasid() leave the waiting to the core. The driver must have
- * emptied its hardware queue first.
- *
- * Context: process context, may sleep.
- * Return: 0, or %-ENODEV if the device is on no queue.
+ * Context: process context, may sleep, takes the mmap lock of the mm once.
+ * Return: the response to give.
  */
-int iopf_queue_flush_dev(struct device *dev)
+enum iommu_page_response_code iommu_sva_handle_iopf(struct iopf_group *group)
 {
-	struct dev_iommu *param = dev->iommu;
-	struct iopf_queue *queue = NULL;
+	struct iommu_domain *domain = group->attachment->domain;
+	struct mm_struct *mm = domain->mm;
+	bool served;
 
-	if (!param)
-		return -ENODEV;
+	/* The mm has exited, or is about to. */
+	if (!mmget_not_zero(mm))
+		return IOMMU_PAGE_RESP_INVALID;
 
-	/* Not with the lock held, or no device of the IOMMU could report. */
-	mutex_lock(&param->lock);
-	if (param->iopf_param)
-		queue = param->iopf_param->queue;
-	mutex_unlock(&param->lock);
+	served = iopf_handle_pages(group, mm);
+	iopf_invalidate_written(group, domain);
 
-	if (!queue)
-		return -ENODEV;
+	/* If this is the last user, do not let the device wait for the exit. */
+	mmput_async(mm);
 
-	flush_workqueue(queue->wq);
-	return 0;
+	return served ? IOMMU_PAGE_RESP_SUCCESS : IOMMU_PAGE_RESP_INVALID;
 }
-EXPORT_SYMBOL_GPL(iopf_queue_flush_dev);
 
 /**
  * iopf_queue_discard_partial() - forget all groups that are not complete

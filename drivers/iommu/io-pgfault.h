@@ -11,13 +11,11 @@
 struct iommu_attachment;
 struct iopf_device_param;
 struct iopf_queue;
-struct mm_struct;
 
 /**
  * struct iopf_group - page requests that get one response
  * @dev: the device that sent them
- * @attachment: what they are to be served by, NULL for IOMMU drivers that keep
- *		their own record of who is bound (.sva_bind)
+ * @attachment: what they are to be served by
  * @param: fault data of @dev
  * @faults: the requests, list of struct iommu_fault_event; @last is at the end
  * @last: the request that the response refers to
@@ -37,14 +35,7 @@ struct iopf_queue *iopf_queue_alloc(const char *name);
 void iopf_queue_free(struct iopf_queue *queue);
 int iopf_queue_add_device(struct iopf_queue *queue, struct device *dev);
 int iopf_queue_remove_device(struct iopf_queue *queue, struct device *dev);
-int iopf_queue_flush_dev(struct device *dev);
 int iopf_queue_discard_partial(struct iopf_queue *queue);
-enum iommu_page_response_code iopf_handle_mm(struct iopf_group *group,
-					     struct mm_struct *mm);
-
-/* For the IOMMU drivers with .sva_bind, see struct iopf_group */
-struct mm_struct *iommu_sva_find(ioasid_t pasid);
-
 #else /* CONFIG_IOMMU_SVA */
 static inline struct iopf_queue *iopf_queue_alloc(const char *name)
 {
@@ -63,11 +54,6 @@ static inline int iopf_queue_add_device(struct iopf_queue *queue,
 
 static inline int iopf_queue_remove_device(struct iopf_queue *queue,
 					   struct device *dev)
-{
-	return -ENODEV;
-}
-
-static inline int iopf_queue_flush_dev(struct device *dev)
 {
 	return -ENODEV;
 }

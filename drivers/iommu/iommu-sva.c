@@ -31,6 +31,7 @@
  * holds it.
  */
 #include <linux/iommu.h>
+#include <linux/iommu-kernel-tables.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/module.h>
@@ -39,7 +40,6 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
-#include "io-pgfault.h"
 #include "iommu-in-use.h"
 #include "iommu-priv.h"
 #include "iommu-sva.h"
@@ -71,56 +71,6 @@ struct sva_bond {
 
 static DEFINE_MUTEX(sva_lock);
 static DECLARE_IOASID_SET(sva_pasids);
-
-/*
- * Served write requests are invalidated because the CPU's own TLB maintenance
- * need not reach the IOMMU: making a page writable is no reason to notify, and
- * a device that goes on using the read-only translation would fault for ever.
- */
-static void sva_invalidate_written(struct iopf_group *group,
-				   struct iommu_domain *domain)
-{
-	unsigned long page, start = 0, end = 0;
-	struct iommu_fault_event *evt;
-
-	list_for_each_entry(evt, &group->faults, list) {
-		if (!(evt->fault.prm.perm & IOMMU_FAULT_PERM_WRITE))
-			continue;
-
-		page = evt->fault.prm.addr & PAGE_MASK;
-		if (start != end && page == end) {
-			end += PAGE_SIZE;
-			continue;
-		}
-
-		if (start != end)
-			domain->ops->invalidate_range(domain, start, end);
-		start = page;
-		end = page + PAGE_SIZE;
-	}
-
-	if (start != end)
-		domain->ops->invalidate_range(domain, start, end);
-}
-
-static enum iommu_page_response_code sva_handle_iopf(struct iopf_group *group)
-{
-	struct iommu_domain *domain = group->attachment->domain;
-	struct mm_struct *mm = domain->mm;
-	enum iommu_page_response_code code;
-
-	/* The mm has exited, or is about to. */
-	if (!mmget_not_zero(mm))
-		return IOMMU_PAGE_RESP_INVALID;
-
-	code = iopf_handle_mm(group, mm);
-	sva_invalidate_written(group, domain);
-
-	/* If this is the last user, do not let the device wait for the exit. */
-	mmput_async(mm);
-
-	return code;
-}
 
 static struct sva_mm *to_sva_mm(struct mmu_notifier *notifier)
 {
@@ -198,16 +148,17 @@ static const struct mmu_notifier_ops sva_notifier_ops = {
  * The PASID stays with the mm, whatever else fails: other devices may be using
  * it by then.
  */
-static int sva_get_pasid(struct mm_struct *mm, ioasid_t min, ioasid_t max)
+static int sva_get_pasid(struct mm_struct *mm, ioasid_t max)
 {
 	ioasid_t pasid;
 
 	lockdep_assert_held(&sva_lock);
 
 	if (pasid_valid(mm->pasid))
-		return mm->pasid < min || mm->pasid > max ? -EOVERFLOW : 0;
+		return mm->pasid > max ? -EOVERFLOW : 0;
 
-	pasid = ioasid_alloc(&sva_pasids, min, max, mm);
+	/* PASID 0 is where IOMMUs keep what translates requests without one. */
+	pasid = ioasid_alloc(&sva_pasids, 1, max, mm);
 	if (!pasid_valid(pasid))
 		return -ENOSPC;
 
@@ -235,7 +186,7 @@ static struct iommu_domain *sva_get_domain(struct sva_mm *sva_mm,
 	domain->type = IOMMU_DOMAIN_SVA;
 	domain->owner = ops;
 	domain->mm = sva_mm->notifier.mm;
-	domain->iopf_handler = sva_handle_iopf;
+	domain->iopf_handler = iommu_sva_handle_iopf;
 	iommu_in_use_inc(IOMMU_IN_USE_SVA_DOMAINS);
 
 	/* The domain may outlive the device, which has a reference as well. */
@@ -272,7 +223,7 @@ static int sva_prepare(struct sva_bond *bond, struct device *dev,
 		goto err_put;
 	}
 
-	ret = sva_get_pasid(mm, 1, dev->iommu->max_pasids - 1);
+	ret = sva_get_pasid(mm, dev->iommu->max_pasids - 1);
 	if (ret)
 		goto err_put;
 
@@ -362,8 +313,10 @@ err_free:
  */
 struct iommu_sva *iommu_sva_bind(struct device *dev, struct mm_struct *mm)
 {
+	const struct iommu_ops *ops = dev_iommu_ops(dev);
 	struct iommu_group *group;
 	struct sva_bond *bond;
+	int ret;
 
 	/* Keeps the mm from exiting until the device is attached. */
 	if (!mmget_not_zero(mm))
@@ -371,9 +324,13 @@ struct iommu_sva *iommu_sva_bind(struct device *dev, struct mm_struct *mm)
 
 	group = iommu_group_get(dev);
 	if (!group) {
-		mmput(mm);
-		return ERR_PTR(-ENODEV);
+		ret = -ENODEV;
+		goto err_mmput;
 	}
+
+	ret = iommu_kernel_tables_get(ops);
+	if (ret)
+		goto err_group;
 
 	iommu_group_lock(group);
 	bond = sva_bond_find(group, dev, mm);
@@ -387,50 +344,24 @@ struct iommu_sva *iommu_sva_bind(struct device *dev, struct mm_struct *mm)
 	/* If the mm has exited meanwhile this detaches its page tables. */
 	mmput(mm);
 
-	return IS_ERR(bond) ? ERR_CAST(bond) : &bond->sva;
-}
+	if (IS_ERR(bond)) {
+		iommu_kernel_tables_put(ops);
+		return ERR_CAST(bond);
+	}
 
-static struct iommu_sva *sva_bind_legacy(struct device *dev,
-					 struct mm_struct *mm, void *drvdata)
-{
-	struct iommu_group *group = iommu_group_get(dev);
-	struct iommu_sva *handle;
-	int ret;
+	return &bond->sva;
 
-	if (!group)
-		return ERR_PTR(-ENODEV);
-
-	iommu_group_lock(group);
-	ret = iommu_group_may_use_pasids(group, dev);
-	if (ret)
-		handle = ERR_PTR(ret);
-	else
-		handle = dev_iommu_ops(dev)->sva_bind(dev, mm, drvdata);
-	iommu_group_unlock(group);
+err_group:
 	iommu_group_put(group);
-
-	return handle;
-}
-
-static void sva_unbind_legacy(struct iommu_sva *handle)
-{
-	struct device *dev = handle->dev;
-	struct iommu_group *group = iommu_group_get(dev);
-
-	if (!group)
-		return;
-
-	iommu_group_lock(group);
-	dev_iommu_ops(dev)->sva_unbind(handle);
-	iommu_group_unlock(group);
-	iommu_group_put(group);
+err_mmput:
+	mmput(mm);
+	return ERR_PTR(ret);
 }
 
 /**
  * iommu_sva_bind_device() - let a device use the address space of a process
  * @dev: the device; its driver is bound
  * @mm: the address space, which the caller has a reference to
- * @drvdata: for IOMMU drivers with .sva_bind, otherwise NULL
  *
  * Requests that carry the PASID that iommu_sva_get_pasid() returns are then
  * translated by the page tables of @mm. Binding the same @mm again returns the
@@ -440,16 +371,17 @@ static void sva_unbind_legacy(struct iommu_sva *handle)
  * The features IOMMU_DEV_FEAT_IOPF and IOMMU_DEV_FEAT_SVA of the device must
  * have been enabled by iommu_dev_enable_feature(), where it has them.
  *
- * On x86 it is refused: page tables share their upper half with the kernel, and
- * an IOMMU is not told when the kernel frees a table of that half.
+ * On x86 page tables share their upper half with the kernel. So it is refused
+ * where the IOMMU is not told when the kernel frees a table of that half, see
+ * iommu_kernel_tables_safe().
  *
  * Context: process context, may sleep. mmap_lock of @mm not held.
  * Return:
  * * the handle, or with nothing changed, except that @mm may have got its PASID,
  *   ERR_PTR() of
  * * %-ENODEV - the device has no IOMMU, or one that knows nothing of SVA
- * * %-EOPNOTSUPP - x86, no PASIDs, or a group of several devices
- * * %-EINVAL - @drvdata is given where there is no use for it
+ * * %-EOPNOTSUPP - no PASIDs, a group of several devices, or the IOMMU would go
+ *   on using page tables that the kernel has freed
  * * %-ESRCH - the process has exited
  * * %-EBUSY - the PASID of @mm is used for something else on this device, or
  *   the group has a DMA owner
@@ -460,28 +392,20 @@ static void sva_unbind_legacy(struct iommu_sva *handle)
  * * an errno of the IOMMU driver
  */
 struct iommu_sva *iommu_sva_bind_device(struct device *dev,
-					struct mm_struct *mm, void *drvdata)
+					struct mm_struct *mm)
 {
-	const struct iommu_ops *ops;
-
 	if (!dev->iommu || !dev->iommu->iommu_dev)
 		return ERR_PTR(-ENODEV);
 
-	ops = dev_iommu_ops(dev);
-	if (!ops->domain_alloc_sva && !ops->sva_bind) {
+	if (!dev_iommu_ops(dev)->domain_alloc_sva) {
 		dev_dbg(dev, "the IOMMU driver has no SVA\n");
 		return ERR_PTR(-ENODEV);
 	}
 
-	if (IS_ENABLED(CONFIG_X86)) {
-		dev_dbg(dev, "SVA needs kernel page tables to be invalidated\n");
+	if (!iommu_kernel_tables_safe(dev))
 		return ERR_PTR(-EOPNOTSUPP);
-	}
 
-	if (!ops->domain_alloc_sva)
-		return sva_bind_legacy(dev, mm, drvdata);
-
-	return drvdata ? ERR_PTR(-EINVAL) : iommu_sva_bind(dev, mm);
+	return iommu_sva_bind(dev, mm);
 }
 EXPORT_SYMBOL_GPL(iommu_sva_bind_device);
 
@@ -499,18 +423,11 @@ EXPORT_SYMBOL_GPL(iommu_sva_bind_device);
  */
 void iommu_sva_unbind_device(struct iommu_sva *handle)
 {
+	struct sva_bond *bond = container_of(handle, struct sva_bond, sva);
+	const struct iommu_ops *ops = handle->domain->owner;
+	struct iommu_group *group = bond->group;
 	struct iommu_attachment *attachment;
-	struct iommu_group *group;
-	struct sva_bond *bond;
 	bool last;
-
-	if (!handle->domain) {
-		sva_unbind_legacy(handle);
-		return;
-	}
-
-	bond = container_of(handle, struct sva_bond, sva);
-	group = bond->group;
 
 	iommu_group_lock(group);
 	last = !--bond->users;
@@ -527,6 +444,7 @@ void iommu_sva_unbind_device(struct iommu_sva *handle)
 	}
 	iommu_group_unlock(group);
 
+	iommu_kernel_tables_put(ops);
 	if (!last)
 		return;
 
@@ -543,67 +461,10 @@ EXPORT_SYMBOL_GPL(iommu_sva_unbind_device);
  * @handle: what iommu_sva_bind_device() returned
  *
  * Context: any.
- * Return: the PASID, or %IOMMU_PASID_INVALID if the IOMMU driver has none.
+ * Return: the PASID. It is that of the process until the last unbind of @handle.
  */
 u32 iommu_sva_get_pasid(struct iommu_sva *handle)
 {
-	const struct iommu_ops *ops;
-
-	if (handle->domain)
-		return handle->domain->mm->pasid;
-
-	ops = dev_iommu_ops(handle->dev);
-	if (!ops->sva_get_pasid)
-		return IOMMU_PASID_INVALID;
-
-	return ops->sva_get_pasid(handle);
+	return handle->domain->mm->pasid;
 }
 EXPORT_SYMBOL_GPL(iommu_sva_get_pasid);
-
-/**
- * iommu_sva_alloc_pasid() - give an mm a PASID, for drivers with .sva_bind
- * @mm: the mm
- * @min: smallest PASID (inclusive), not 0
- * @max: largest PASID (inclusive)
- *
- * The PASID is in mm->pasid, and stays there for as long as the mm exists.
- *
- * Context: process context, may sleep.
- * Return:
- * * 0, or
- * * %-EINVAL - the range is none
- * * %-ENOSPC - none is left in the range, or no memory for one
- * * %-EOVERFLOW - the mm has a PASID, which is out of the range
- */
-int iommu_sva_alloc_pasid(struct mm_struct *mm, ioasid_t min, ioasid_t max)
-{
-	int ret;
-
-	if (!pasid_valid(min) || !pasid_valid(max) || !min || max < min)
-		return -EINVAL;
-
-	mutex_lock(&sva_lock);
-	ret = sva_get_pasid(mm, min, max);
-	mutex_unlock(&sva_lock);
-
-	return ret;
-}
-EXPORT_SYMBOL_GPL(iommu_sva_alloc_pasid);
-
-static bool sva_mmget(void *mm)
-{
-	return mmget_not_zero(mm);
-}
-
-/**
- * iommu_sva_find() - which mm has a PASID, for drivers with .sva_bind
- * @pasid: the PASID
- *
- * Context: process context.
- * Return: the mm, to be released with mmput(); NULL if it has exited, or an
- * ERR_PTR() if there is none.
- */
-struct mm_struct *iommu_sva_find(ioasid_t pasid)
-{
-	return ioasid_find(&sva_pasids, pasid, sva_mmget);
-}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Shared virtual addressing, for the IOMMU drivers and for tests
+ * Shared virtual addressing, for the other files of the core and for tests
  */
 #ifndef __IOMMU_SVA_H
 #define __IOMMU_SVA_H
@@ -9,10 +9,10 @@
 
 struct mm_struct;
 
-/* For the IOMMU drivers that have .sva_bind */
-int iommu_sva_alloc_pasid(struct mm_struct *mm, ioasid_t min, ioasid_t max);
-
-/* iommu_sva_bind_device() without the check for x86 */
+/* iommu_sva_bind_device() without the check for kernel tables */
 struct iommu_sva *iommu_sva_bind(struct device *dev, struct mm_struct *mm);
+
+/* io-pgfault.c: what serves the page requests of SVA domains */
+enum iommu_page_response_code iommu_sva_handle_iopf(struct iopf_group *group);
 
 #endif /* __IOMMU_SVA_H */

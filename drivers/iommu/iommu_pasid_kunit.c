@@ -11,6 +11,7 @@
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/iommu.h>
+#include <linux/iommu-kernel-tables.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
@@ -43,6 +44,7 @@
  * @fail_domain_alloc: errno for the next domain_alloc_sva()
  * @fail_attach: errno for the next attach_dev_pasid()
  * @devices: how many devices exist
+ * @forgets: number of times invalidate_kernel_tables() was called
  */
 struct mock {
 	struct iommu_device	iommu;
@@ -52,6 +54,7 @@ struct mock {
 	int			fail_domain_alloc;
 	int			fail_attach;
 	atomic_t		devices;
+	atomic_t		forgets;
 };
 
 /**
@@ -289,6 +292,11 @@ static int mock_page_response(struct device *dev, struct iommu_fault_event *evt,
 	return 0;
 }
 
+static void mock_invalidate_kernel_tables(void)
+{
+	atomic_inc(&mock_current->forgets);
+}
+
 static const struct iommu_ops mock_ops = {
 	.domain_alloc		= mock_domain_alloc,
 	.domain_alloc_sva	= mock_domain_alloc_sva,
@@ -296,6 +304,7 @@ static const struct iommu_ops mock_ops = {
 	.release_device		= mock_release_device,
 	.device_group		= mock_device_group,
 	.def_domain_type	= mock_def_domain_type,
+	.invalidate_kernel_tables = mock_invalidate_kernel_tables,
 	.page_response		= mock_page_response,
 	.default_domain_ops	= &mock_domain_ops,
 	.pgsize_bitmap		= PAGE_SIZE,
@@ -878,6 +887,56 @@ static void bind_many_test(struct kunit *test)
 	mock_dev_destroy(test, a);
 }
 
+/* How often the IOMMU is told of a table that is freed now */
+static int mock_forgets(struct mock *mock)
+{
+	int before = atomic_read(&mock->forgets);
+
+	iommu_invalidate_kernel_tables();
+	return atomic_read(&mock->forgets) - before;
+}
+
+static void bind_kernel_tables_test(struct kunit *test)
+{
+	struct mock_dev *a = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mock_dev *b = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm[3];
+	struct iommu_sva *bond[6];
+	struct mock *mock = test->priv;
+	int i;
+
+	KUNIT_EXPECT_EQ(test, 0, mock_forgets(mock));
+
+	/* A bind that fails leaves nothing. */
+	mm[0] = mock_mm_alloc(test);
+	mock->fail_attach = -ENXIO;
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ENXIO),
+			    iommu_sva_bind(&a->dev, mm[0]));
+	KUNIT_EXPECT_EQ(test, 0, mock_forgets(mock));
+
+	/* Three mms, two devices, once. One exits: who bound it is not done. */
+	for (i = 0; i < 6; i++) {
+		if (i && !(i % 2))
+			mm[i / 2] = mock_mm_alloc(test);
+		bond[i] = iommu_sva_bind(i % 2 ? &b->dev : &a->dev, mm[i / 2]);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(bond[i]));
+		KUNIT_EXPECT_EQ(test, 1, mock_forgets(mock));
+	}
+	KUNIT_EXPECT_PTR_EQ(test, bond[0], iommu_sva_bind(&a->dev, mm[0]));
+	for (i = 0; i < 3; i++)
+		mmput(mm[i]);
+	for (i = 0; i < 6; i++) {
+		KUNIT_EXPECT_EQ(test, 1, mock_forgets(mock));
+		iommu_sva_unbind_device(bond[i]);
+	}
+	KUNIT_EXPECT_EQ(test, 1, mock_forgets(mock));
+	iommu_sva_unbind_device(bond[0]);
+	KUNIT_EXPECT_EQ(test, 0, mock_forgets(mock));
+
+	mock_dev_destroy(test, b);
+	mock_dev_destroy(test, a);
+}
+
 static void unmap_on_attach(struct mock_dev *mdev, struct iommu_domain *domain)
 {
 	struct mock_domain *mdom = to_mock_domain(domain);
@@ -955,27 +1014,77 @@ static void bind_pasid_range_test(struct kunit *test)
 	mock_dev_destroy(test, a);
 }
 
-static void bind_refusal_test(struct kunit *test)
+static void global_pasid_test(struct kunit *test)
 {
 	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
 	struct mm_struct *mm = mock_mm_alloc(test);
 	struct device *dev = &mdev->dev;
+	struct iommu_sva *handle;
+	ioasid_t pasid, next;
+
+	/* Lower ones belong to mms of cases before, where CPUs are still lazy. */
+	pasid = iommu_alloc_global_pasid(dev);
+	KUNIT_ASSERT_NE(test, IOMMU_PASID_INVALID, pasid);
+
+	/* A device that has no other: a process cannot have it meanwhile. */
+	dev->iommu->max_pasids = pasid + 1;
+	next = iommu_alloc_global_pasid(dev);
+	KUNIT_EXPECT_EQ(test, IOMMU_PASID_INVALID, next);
+	iommu_free_global_pasid(next);
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ENOSPC), iommu_sva_bind(dev, mm));
+	iommu_free_global_pasid(pasid);
+
+	/* Nor can anything else have that of a process. */
+	handle = iommu_sva_bind(dev, mm);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(handle));
+	KUNIT_EXPECT_EQ(test, IOMMU_PASID_INVALID,
+			iommu_alloc_global_pasid(dev));
+	if (!IS_ERR(handle))
+		iommu_sva_unbind_device(handle);
+
+	dev->iommu->max_pasids = 1;
+	KUNIT_EXPECT_EQ(test, IOMMU_PASID_INVALID,
+			iommu_alloc_global_pasid(dev));
+
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
+}
+
+static void bind_refusal_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	static struct iommu_ops safe, unsafe;
+	struct device *dev = &mdev->dev;
 	struct iommu_domain *domain;
 	struct iommu_sva *handle;
-	u32 pasid, drvdata = 0;
+	u32 pasid;
 
-	/* The front door is closed on x86, and takes nothing on its way out. */
-	handle = iommu_sva_bind_device(dev, mm, NULL);
-	if (IS_ENABLED(CONFIG_X86)) {
-		KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EOPNOTSUPP), handle);
-		KUNIT_EXPECT_FALSE(test, pasid_valid(mm->pasid));
-		KUNIT_EXPECT_EQ(test, 1, atomic_read(&mm->mm_users));
-	} else {
-		KUNIT_EXPECT_FALSE(test, IS_ERR(handle));
+	/*
+	 * An IOMMU that could go on using freed tables is turned away at the
+	 * front door, where nothing is taken from it.
+	 */
+	unsafe = mock_ops;
+	if (IS_ENABLED(CONFIG_X86))
+		unsafe.invalidate_kernel_tables = NULL;
+	mdev->mock->iommu.ops = &unsafe;
+	handle = iommu_sva_bind_device(dev, mm);
+	mdev->mock->iommu.ops = &mock_ops;
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EOPNOTSUPP), handle);
+	KUNIT_EXPECT_FALSE(test, pasid_valid(mm->pasid));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mm->mm_users));
+
+	/* One that could not, or is told, is let in. */
+	safe = mock_ops;
+	if (!IS_ENABLED(CONFIG_ARCH_HAS_IOMMU_KERNEL_TABLES))
+		safe.invalidate_kernel_tables = NULL;
+	mdev->mock->iommu.ops = &safe;
+	handle = iommu_sva_bind_device(dev, mm);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(handle));
+	if (!IS_ERR(handle))
 		iommu_sva_unbind_device(handle);
-		KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EINVAL),
-				    iommu_sva_bind_device(dev, mm, &drvdata));
-	}
+	mmu_notifier_synchronize();
+	mdev->mock->iommu.ops = &mock_ops;
 
 	/* The PASID of the mm is in use on the device, by something else. */
 	handle = iommu_sva_bind(dev, mm);
@@ -1918,8 +2027,10 @@ static struct kunit_case iommu_pasid_test_cases[] = {
 	KUNIT_CASE(rid_domain_test),
 	KUNIT_CASE(bind_test),
 	KUNIT_CASE(bind_many_test),
+	KUNIT_CASE(bind_kernel_tables_test),
 	KUNIT_CASE(bind_unmap_test),
 	KUNIT_CASE(bind_pasid_range_test),
+	KUNIT_CASE(global_pasid_test),
 	KUNIT_CASE(bind_refusal_test),
 	KUNIT_CASE(bind_fails_test),
 	KUNIT_CASE(bind_no_memory_test),

@@ -48,7 +48,7 @@ struct svadev_op {
 
 struct svadev_queue *svadev_queue_get(struct pci_dev *pdev);
 void svadev_queue_put(struct svadev_queue *q);
-int svadev_queue_enable(struct svadev_queue *q, u32 pasid);
+int svadev_queue_enable(struct svadev_queue *q, u32 pasid, bool ats);
 int svadev_queue_disable(struct svadev_queue *q);
 int svadev_queue_submit(struct svadev_queue *q, const struct svadev_op *op);
 void svadev_queue_end_hammer(struct svadev_queue *q);

@@ -24,8 +24,9 @@
 #include <uapi/misc/uacce/svadev.h>
 
 /*
- * A disabled queue sends nothing new, but a stalled access has to be answered
- * by the fault handler first, and that may have to read from a disk.
+ * A disabled queue sends nothing new, but a stalled access or a page request
+ * has to be answered by the fault handler first, and that may have to read
+ * from a disk.
  */
 #define SVADEV_IDLE_TIMEOUT_US		(10 * USEC_PER_SEC)
 
@@ -172,7 +173,21 @@ static int svadev_hw_disable(struct svadev_queue *q)
 	return ret;
 }
 
-static int svadev_hw_enable(struct svadev_queue *q, u32 pasid)
+/*
+ * Where the IOMMU driver has enabled ATS and PRI, a queue asks for the pages
+ * that it misses. Elsewhere the IOMMU decides, and may stall the access.
+ */
+static u32 svadev_hw_mode(const struct svadev_queue *q, bool ats)
+{
+	const struct pci_dev *pdev = q->sd->pdev;
+
+	if (!ats || q->pasid == SVADEV_NO_PASID ||
+	    !pdev->ats_enabled || !pdev->pri_enabled)
+		return 0;
+	return SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_PRI;
+}
+
+static int svadev_hw_enable(struct svadev_queue *q, u32 pasid, bool ats)
 {
 	u32 reg = 0;
 
@@ -184,7 +199,7 @@ static int svadev_hw_enable(struct svadev_queue *q, u32 pasid)
 
 	q->pasid = pasid;
 	writel(reg, q->ctrl + SVADEV_Q_PASID);
-	writel(0, q->ctrl + SVADEV_Q_MODE);
+	writel(svadev_hw_mode(q, ats), q->ctrl + SVADEV_Q_MODE);
 	writel(q->index % q->sd->nr_vectors, q->ctrl + SVADEV_Q_VECTOR);
 	writel(SVADEV_Q_CTRL_ENABLE | SVADEV_Q_CTRL_IRQ,
 	       q->ctrl + SVADEV_Q_CTRL);
@@ -346,7 +361,7 @@ static int svadev_uacce_start_queue(struct uacce_queue *uq)
 	spin_lock_irq(&q->lock);
 	q->uq = uq;
 	spin_unlock_irq(&q->lock);
-	return svadev_hw_enable(q, uq->pasid);
+	return svadev_hw_enable(q, uq->pasid, true);
 }
 
 static void svadev_uacce_stop_queue(struct uacce_queue *uq)
@@ -433,6 +448,8 @@ EXPORT_SYMBOL_GPL(svadev_queue_put);
  * svadev_queue_enable() - let a queue accept operations
  * @q: the queue
  * @pasid: PASID its requests carry, or SVADEV_NO_PASID
+ * @ats: ask for translations and for pages, if ATS and PRI are enabled; otherwise
+ *	 the IOMMU translates each request, and may refuse it
  *
  * A queue that is enabled already is disabled first.
  *
@@ -440,14 +457,14 @@ EXPORT_SYMBOL_GPL(svadev_queue_put);
  * Return: 0, -EINVAL if @pasid has more than 20 bits (PCIe 6.0, 6.20),
  * -ETIMEDOUT if outstanding DMA did not end; the queue is then disabled.
  */
-int svadev_queue_enable(struct svadev_queue *q, u32 pasid)
+int svadev_queue_enable(struct svadev_queue *q, u32 pasid, bool ats)
 {
 	int ret;
 
 	ret = svadev_hw_disable(q);
 	if (ret)
 		return ret;
-	return svadev_hw_enable(q, pasid);
+	return svadev_hw_enable(q, pasid, ats);
 }
 EXPORT_SYMBOL_GPL(svadev_queue_enable);
 

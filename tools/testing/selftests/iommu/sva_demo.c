@@ -394,10 +394,10 @@ static const char legend[] =
 	"  bytes   read and written by the device\n"
 	"  faults  the device came to a page that was not there (or not allowed),\n"
 	"          stopped, and went on once the kernel had answered\n"
-	"  TLBI CFGI SYNC RESUME\n"
-	"          commands the kernel gave the SMMU meanwhile: forget\n"
+	"  TLB CONFIG WAIT ANSWER\n"
+	"          commands the kernel gave the IOMMU meanwhile: forget\n"
 	"          translations, forget configuration, wait, answer a fault\n"
-	"  stale   times the SMMU used a translation that was no longer true\n"
+	"  stale   times the IOMMU used a translation that was no longer true\n"
 	"\n";
 
 int main(void)
@@ -414,9 +414,9 @@ int main(void)
 	}
 
 	fputs(legend, stdout);
-	printf("%-31s %-21s %7s %6s %5s %5s %5s %6s %5s\n", "the process",
-	       "the device", "bytes", "faults", "TLBI", "CFGI", "SYNC",
-	       "RESUME", "stale");
+	printf("%-31s %-21s %7s %6s %4s %6s %4s %6s %5s\n", "the process",
+	       "the device", "bytes", "faults", "TLB", "CONFIG", "WAIT",
+	       "ANSWER", "stale");
 
 	for (i = 0; i < ARRAY_SIZE(steps); i++) {
 		const struct step *s = &steps[i];
@@ -446,16 +446,15 @@ int main(void)
 			return 1;
 		}
 
-		stale = sva_delta_prefix(&d.quiet_from, &after,
-					 "smmu.stale.");
+		stale = sva_grown(&d.quiet_from, &after, SVA_STALE);
 		ok &= expect(&d, !stale, "stale translations were used");
 		ok ? passed++ : failed++;
-		printf("%-31s %-21s %7lu %6lu %5lu %5lu %5lu %6lu %5lu  %s%s\n",
+		printf("%-31s %-21s %7lu %6lu %4lu %6lu %4lu %6lu %5lu  %s%s\n",
 		       s->name, s->device_does, d.bytes, d.faults,
-		       sva_delta_prefix(&before, &after, "smmu.cmd.tlbi"),
-		       sva_delta_prefix(&before, &after, "smmu.cmd.cfgi"),
-		       sva_delta(&before, &after, "smmu.cmd.sync"),
-		       sva_delta(&before, &after, "smmu.cmd.resume"), stale,
+		       sva_grown(&before, &after, SVA_CMD_TLB),
+		       sva_grown(&before, &after, SVA_CMD_CONFIG),
+		       sva_grown(&before, &after, SVA_CMD_WAIT),
+		       sva_grown(&before, &after, SVA_CMD_RESPONSE), stale,
 		       ok ? "ok" : "FAILED: ", d.why);
 	}
 

@@ -484,16 +484,58 @@ static inline uint64_t sva_delta(const struct sva_counters *before,
 	return a ? *a - (b ? *b : 0) : 0;
 }
 
-/* What all counters grew by whose name starts with @prefix */
-static inline uint64_t sva_delta_prefix(const struct sva_counters *before,
-					const struct sva_counters *after,
-					const char *prefix)
+/* What IOMMUs count, each under names of its own */
+enum sva_count {
+	SVA_CMD_ALL,		/* commands: all of them, */
+	SVA_CMD_TLB,		/* forget translations, */
+	SVA_CMD_CONFIG,		/* forget configuration, */
+	SVA_CMD_WAIT,		/* wait for those before, */
+	SVA_CMD_RESPONSE,	/* answer a page request */
+	SVA_ASKED,		/* page requests to the kernel */
+	SVA_EVENTS,		/* faults that the kernel is told of */
+	SVA_STALE,		/* uses of what should have been forgotten */
+};
+
+/*
+ * What the names have in them. A machine has one kind of IOMMU, and nothing of
+ * the others to count.
+ */
+#define SVA_COUNT_NAMES	4
+static const char *const sva_count_names[][SVA_COUNT_NAMES] = {
+	[SVA_CMD_ALL] = { "smmu.cmd.", "vtd.cmd." },
+	[SVA_CMD_TLB] = { "smmu.cmd.tlbi", "vtd.cmd.iotlb",
+			  "vtd.cmd.piotlb", "vtd.cmd.dev_" },
+	[SVA_CMD_CONFIG] = { "smmu.cmd.cfgi", "vtd.cmd.context",
+			     "vtd.cmd.pasid" },
+	[SVA_CMD_WAIT] = { "smmu.cmd.sync", "vtd.cmd.wait" },
+	[SVA_CMD_RESPONSE] = { "smmu.cmd.resume", "vtd.cmd.response" },
+	[SVA_ASKED] = { "smmu.evt.stall", "vtd.prq.queued" },
+	[SVA_EVENTS] = { "smmu.evt.", "vtd.evt." },
+	[SVA_STALE] = { ".stale." },
+};
+
+static inline bool sva_counts(enum sva_count what, const char *name)
+{
+	const char *part;
+	int i;
+
+	for (i = 0; i < SVA_COUNT_NAMES; i++) {
+		part = sva_count_names[what][i];
+		if (part && strstr(name, part))
+			return true;
+	}
+	return false;
+}
+
+static inline uint64_t sva_grown(const struct sva_counters *before,
+				 const struct sva_counters *after,
+				 enum sva_count what)
 {
 	uint64_t sum = 0;
 	int i;
 
 	for (i = 0; i < after->n; i++)
-		if (!strncmp(after->c[i].name, prefix, strlen(prefix)))
+		if (sva_counts(what, after->c[i].name))
 			sum += sva_delta(before, after, after->c[i].name);
 	return sum;
 }
@@ -522,7 +564,9 @@ static inline bool sva_log_complains(int fd, char *line, size_t size)
 		"refcount_t:", "suspicious RCU", "unexpected", "still busy",
 		"CMD_SYNC timeout", "CMDQ error", "Internal error:",
 		"general protection", "scheduling while atomic",
-		"possible memory leak", "event 0x",
+		"possible memory leak", "event 0x", "VT-d detected",
+		"page request queue overflow",
+		"Invalidation Queue Error", "Invalidation Time-out",
 	};
 	ssize_t len;
 	size_t i;

@@ -1,0 +1,828 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests for what the driver writes for a VT-d unit to read
+ *
+ * The unit is made of memory, and of a thread that does what hardware would: it
+ * fetches descriptors from the invalidation queue, and completes those that
+ * wait. What it could find in a PASID entry between any two stores shows at a
+ * breakpoint.
+ */
+
+#include <kunit/test.h>
+#include <linux/delay.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/kthread.h>
+#include <linux/pci.h>
+#include <linux/perf_event.h>
+#include <linux/prandom.h>
+#include <linux/slab.h>
+
+#include "cache.h"
+#include "iommu.h"
+#include "pasid.h"
+#include "prq.h"
+#include "qi.h"
+#include "svm.h"
+
+#define TEST_MAX_DESCS		16
+#define TEST_PASID		0x1234
+#define TEST_DID		0xabcd
+#define TEST_PGD		0x123456789000
+#define TEST_PASID_CAP		0x100
+#define TEST_PASID_WIDTH	16
+#define TEST_ROUNDS		10
+
+struct test_ctx {
+	struct intel_iommu		*iommu;
+	struct device_domain_info	*info;
+	struct pci_dev			*pdev;
+	struct pci_bus			*bus;
+	struct task_struct		*unit;
+	unsigned int			head;
+
+	/* What the unit found */
+	struct qi_desc			desc[TEST_MAX_DESCS];
+	struct pasid_entry		seen[TEST_MAX_DESCS];
+	unsigned int			num;
+	unsigned int			waits;
+	unsigned int			drains;
+
+	/* The entry that it looks at, and what is there while word 0 is not 0 */
+	struct pasid_entry		*entry;
+	struct pasid_entry		expect;
+	unsigned int			looks;
+	unsigned int			torn;
+};
+
+static bool test_device_gone;
+
+static int test_config_read(struct pci_bus *bus, unsigned int devfn, int where,
+			    int size, u32 *val)
+{
+	*val = 0x12348086;
+	if (test_device_gone)
+		*val = ~0;
+	else if (where == TEST_PASID_CAP + PCI_PASID_CAP)
+		*val = TEST_PASID_WIDTH << 8;
+	return PCIBIOS_SUCCESSFUL;
+}
+
+static struct pci_ops test_pci_ops = {
+	.read = test_config_read,
+};
+
+static void *test_alloc(struct kunit *test, size_t size)
+{
+	void *p = kunit_kzalloc(test, size, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	return p;
+}
+
+static int test_init(struct kunit *test)
+{
+	struct test_ctx *ctx = test_alloc(test, sizeof(*ctx));
+	struct intel_iommu *iommu = test_alloc(test, sizeof(*iommu));
+	struct device_domain_info *info = test_alloc(test, sizeof(*info));
+
+	test->priv = ctx;
+	test_device_gone = false;
+
+	iommu->reg = (void __iomem __force *)test_alloc(test, PAGE_SIZE);
+	iommu->node = NUMA_NO_NODE;
+	iommu->agaw = 2;
+	iommu->gcmd = DMA_GCMD_TE;
+	/* C, SC, SRS, SMTS, SLTS, FLTS, SMPWC */
+	iommu->ecap = BIT_ULL(0) | BIT_ULL(7) | BIT_ULL(31) | BIT_ULL(43) |
+		      BIT_ULL(46) | BIT_ULL(47) | BIT_ULL(48);
+	iommu->iommu.max_pasids = 1 << 20;
+	iommu->qi = test_alloc(test, sizeof(*iommu->qi));
+	iommu->qi->desc = test_alloc(test, QI_LENGTH * sizeof(struct qi_desc));
+	iommu->qi->desc_status = test_alloc(test, QI_LENGTH * sizeof(int));
+	iommu->qi->free_cnt = QI_LENGTH;
+	raw_spin_lock_init(&iommu->qi->q_lock);
+	ctx->iommu = iommu;
+
+	ctx->bus = test_alloc(test, sizeof(*ctx->bus));
+	ctx->bus->ops = &test_pci_ops;
+	ctx->pdev = test_alloc(test, sizeof(*ctx->pdev));
+	ctx->pdev->bus = ctx->bus;
+	ctx->pdev->pasid_cap = TEST_PASID_CAP;
+
+	info->dev = &ctx->pdev->dev;
+	info->iommu = iommu;
+	info->bus = 0x12;
+	info->devfn = 0x34;
+	info->pfsid = 0xabcd;
+	info->ats_enabled = 1;
+	info->ats_qdep = 32;
+	info->pasid_supported = 1;
+	spin_lock_init(&info->lock);
+	ctx->info = info;
+
+	return intel_pasid_alloc_table(info);
+}
+
+static void test_exit(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+
+	if (ctx && ctx->info)
+		intel_pasid_free_table(ctx->info);
+}
+
+static void test_unit_fetch(struct test_ctx *ctx, const struct qi_desc *desc)
+{
+	if ((desc->qw0 & 0xf) == QI_IWD_TYPE) {
+		ctx->drains += !!(desc->qw0 & QI_IWD_PRQ_DRAIN);
+		if (desc->qw0 & QI_IWD_STATUS_WRITE) {
+			ctx->waits++;
+			WRITE_ONCE(*(u32 *)phys_to_virt(desc->qw1),
+				   desc->qw0 >> 32);
+		}
+		return;
+	}
+
+	if (ctx->num < TEST_MAX_DESCS) {
+		ctx->desc[ctx->num] = *desc;
+		if (ctx->entry)
+			ctx->seen[ctx->num] = *ctx->entry;
+	}
+	ctx->num++;
+}
+
+static int test_unit(void *data)
+{
+	struct test_ctx *ctx = data;
+	struct intel_iommu *iommu = ctx->iommu;
+	struct qi_desc *queue = iommu->qi->desc;
+	unsigned int head = ctx->head;
+
+	while (!kthread_should_stop()) {
+		unsigned int tail = readl(iommu->reg + DMAR_IQT_REG) >>
+				    qi_shift(iommu);
+
+		/* What was stored before the tail, with writel() */
+		smp_rmb();
+		/* So slowly that who does not wait is too early */
+		if (head != tail)
+			usleep_range(50, 100);
+		for (; head != tail; head = (head + 1) % QI_LENGTH)
+			test_unit_fetch(ctx, &queue[head]);
+		cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * Whoever submits descriptors spins with interrupts off: the unit needs a CPU
+ * of its own.
+ */
+static void test_unit_start(struct kunit *test, u32 pasid)
+{
+	struct test_ctx *ctx = test->priv;
+	unsigned int cpu;
+
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "the unit needs a CPU of its own");
+
+	ctx->head = ctx->iommu->qi->free_head;
+	ctx->num = 0;
+	ctx->waits = 0;
+	ctx->drains = 0;
+	ctx->entry = intel_pasid_entry(ctx->info, pasid);
+	ctx->unit = kthread_create(test_unit, ctx, "intel-iommu-kunit");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(ctx->unit));
+
+	migrate_disable();
+	cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	kthread_bind(ctx->unit, cpu);
+	wake_up_process(ctx->unit);
+}
+
+static void test_unit_stop(struct test_ctx *ctx)
+{
+	kthread_stop(ctx->unit);
+	migrate_enable();
+	ctx->entry = NULL;
+}
+
+static void test_expect_entry(struct kunit *test, const struct pasid_entry *pte,
+			      u64 w0, u64 w1, u64 w2)
+{
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, pte->val[0], w0);
+	KUNIT_EXPECT_EQ(test, pte->val[1], w1);
+	KUNIT_EXPECT_EQ(test, pte->val[2], w2);
+	for (i = 3; i < ARRAY_SIZE(pte->val); i++)
+		KUNIT_EXPECT_EQ(test, pte->val[i], 0);
+}
+
+static void test_expect_desc(struct kunit *test, unsigned int i, u64 qw0,
+			     u64 qw1)
+{
+	struct test_ctx *ctx = test->priv;
+
+	KUNIT_ASSERT_LT(test, i, ctx->num);
+	KUNIT_EXPECT_EQ(test, ctx->desc[i].qw0, qw0);
+	KUNIT_EXPECT_EQ(test, ctx->desc[i].qw1, qw1);
+	KUNIT_EXPECT_EQ(test, ctx->desc[i].qw2, 0);
+	KUNIT_EXPECT_EQ(test, ctx->desc[i].qw3, 0);
+}
+
+static void test_install(struct kunit *test, u32 pasid,
+			 const struct pasid_entry *pte)
+{
+	struct test_ctx *ctx = test->priv;
+
+	KUNIT_ASSERT_EQ(test, 0, intel_pasid_prepare(ctx->info, pasid));
+	intel_pasid_install(ctx->info, pasid, pte);
+}
+
+/* Bytes: spelled out as numbers, so that a wrong mask in the header shows */
+
+static void test_first_level_bytes(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry pte;
+
+	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	test_expect_entry(test, &pte, 0x49, 0x80abcd, 0x123456789020);
+
+	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD | 0xfff,
+				     TEST_DID, PASID_FLAG_FL5LP |
+				     PASID_FLAG_PAGE_SNOOP);
+	test_expect_entry(test, &pte, 0x49, 0x180abcd, 0x123456789024);
+
+	/* A unit that does not snoop */
+	ctx->iommu->ecap &= ~BIT_ULL(48);
+	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	test_expect_entry(test, &pte, 0x49, 0xabcd, 0x123456789020);
+}
+
+static void test_second_level_bytes(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry pte;
+
+	intel_pasid_make_second_level(&pte, ctx->iommu, TEST_PGD | 0xfff, 3,
+				      TEST_DID);
+	test_expect_entry(test, &pte, 0x12345678908d, 0x80abcd, 1);
+
+	/* SRE is reserved without ECAP.SRS */
+	ctx->iommu->ecap &= ~BIT_ULL(31);
+	intel_pasid_make_second_level(&pte, ctx->iommu, TEST_PGD, 3, TEST_DID);
+	test_expect_entry(test, &pte, 0x12345678908d, 0x80abcd, 0);
+}
+
+static void test_pass_through_bytes(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry pte;
+
+	intel_pasid_make_pass_through(&pte, ctx->iommu);
+	test_expect_entry(test, &pte, 0x109, 0x800001, 1);
+}
+
+static void test_table_growth(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct device_domain_info *info = ctx->info;
+	struct pasid_dir_entry *dir = info->pasid_table->dir;
+	struct pasid_entry *first = intel_pasid_entry(info, 0);
+	struct pasid_entry pte, *leaf;
+	unsigned int i;
+
+	/* PASID 0 has its leaf from the beginning, others have none */
+	KUNIT_ASSERT_NOT_NULL(test, first);
+	KUNIT_EXPECT_EQ(test, dir[0].val, virt_to_phys(first) | 1);
+	for (i = 1; i < 1 << (TEST_PASID_WIDTH - 6); i++)
+		KUNIT_EXPECT_EQ(test, dir[i].val, 0);
+	KUNIT_EXPECT_EQ(test, 0, intel_pasid_prepare(info, 0));
+	KUNIT_EXPECT_NULL(test, intel_pasid_entry(info, TEST_PASID));
+
+	/* One leaf for 64 of them, which does not move any more */
+	KUNIT_ASSERT_EQ(test, 0, intel_pasid_prepare(info, TEST_PASID));
+	leaf = intel_pasid_entry(info, TEST_PASID & ~63);
+	KUNIT_ASSERT_NOT_NULL(test, leaf);
+	KUNIT_EXPECT_EQ(test, dir[TEST_PASID >> 6].val,
+			virt_to_phys(leaf) | 1);
+	KUNIT_EXPECT_NULL(test, memchr_inv(leaf, 0, PAGE_SIZE));
+	KUNIT_EXPECT_PTR_EQ(test, intel_pasid_entry(info, TEST_PASID),
+			    leaf + (TEST_PASID & 63));
+	KUNIT_EXPECT_EQ(test, 0, intel_pasid_prepare(info, TEST_PASID | 63));
+	KUNIT_EXPECT_EQ(test, dir[TEST_PASID >> 6].val,
+			virt_to_phys(leaf) | 1);
+
+	/* What is in use is not given away, neighbours are not touched */
+	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	intel_pasid_install(info, TEST_PASID, &pte);
+	KUNIT_EXPECT_EQ(test, -EBUSY, intel_pasid_prepare(info, TEST_PASID));
+	KUNIT_EXPECT_EQ(test, 0, intel_pasid_prepare(info, TEST_PASID + 1));
+	memset(&leaf[TEST_PASID & 63], 0, sizeof(*leaf));
+	KUNIT_EXPECT_NULL(test, memchr_inv(leaf, 0, PAGE_SIZE));
+
+	/* Up to the last PASID of the device, and no further */
+	KUNIT_EXPECT_EQ(test, 0,
+			intel_pasid_prepare(info, (1 << TEST_PASID_WIDTH) - 1));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			intel_pasid_prepare(info, info->pasid_table->max_pasid));
+	KUNIT_EXPECT_NULL(test, intel_pasid_entry(info,
+						  info->pasid_table->max_pasid));
+}
+
+/* After a store to word 0. Unless that is 0, hardware may read all the others. */
+static void test_look(struct perf_event *bp, struct perf_sample_data *data,
+		      struct pt_regs *regs)
+{
+	struct test_ctx *ctx = bp->overflow_handler_context;
+	const u64 *val = ctx->entry->val;
+
+	ctx->looks++;
+	if (val[0] && memcmp(val + 1, ctx->expect.val + 1,
+			     sizeof(ctx->expect) - sizeof(*val)))
+		ctx->torn++;
+}
+
+static void test_store_order(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct perf_event * __percpu *bp;
+	struct perf_event_attr attr;
+	struct pasid_entry pte;
+	unsigned int i;
+
+	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	for (i = 3; i < ARRAY_SIZE(pte.val); i++)
+		pte.val[i] = i;
+	ctx->expect = pte;
+
+	KUNIT_ASSERT_EQ(test, 0, intel_pasid_prepare(ctx->info, TEST_PASID));
+	test_unit_start(test, TEST_PASID);
+	hw_breakpoint_init(&attr);
+	attr.bp_addr = (unsigned long)&ctx->entry->val[0];
+	attr.bp_len = HW_BREAKPOINT_LEN_8;
+	attr.bp_type = HW_BREAKPOINT_W;
+	bp = register_wide_hw_breakpoint(&attr, test_look, ctx);
+	KUNIT_EXPECT_FALSE(test, IS_ERR((void __force *)bp));
+
+	for (i = 0; i < TEST_ROUNDS; i++) {
+		intel_pasid_install(ctx->info, TEST_PASID, &pte);
+		intel_pasid_tear_down(ctx->info, TEST_PASID);
+	}
+	if (!IS_ERR((void __force *)bp))
+		unregister_wide_hw_breakpoint(bp);
+	test_unit_stop(ctx);
+
+	/* Present, not present, all zero */
+	KUNIT_EXPECT_EQ(test, ctx->looks, 3 * TEST_ROUNDS);
+	KUNIT_EXPECT_EQ(test, ctx->torn, 0);
+	KUNIT_EXPECT_EQ(test, ctx->num, 3 * TEST_ROUNDS);
+	KUNIT_EXPECT_EQ(test, ctx->waits, TEST_ROUNDS);
+}
+
+/* While the unit is told, the entry is there, only not present */
+static void test_tear_down(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry pte, *entry;
+	unsigned int i;
+
+	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	test_install(test, TEST_PASID, &pte);
+	entry = intel_pasid_entry(ctx->info, TEST_PASID);
+
+	test_unit_start(test, TEST_PASID);
+	intel_pasid_tear_down(ctx->info, TEST_PASID);
+	intel_pasid_tear_down(ctx->info, TEST_PASID);
+	test_unit_stop(ctx);
+
+	KUNIT_EXPECT_EQ(test, ctx->num, 3);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+	test_expect_desc(test, 0, 0x00001234abcd0017, 0);
+	test_expect_desc(test, 1, 0x00001234abcd0026, 0);
+	test_expect_desc(test, 2, 0xabc012341234d008, 0x7ffffffffffff800);
+	for (i = 0; i < 3; i++)
+		test_expect_entry(test, &ctx->seen[i], 0x48, 0x80abcd,
+				  0x123456789020);
+	KUNIT_EXPECT_NULL(test, memchr_inv(entry, 0, sizeof(*entry)));
+}
+
+static void test_tear_down_second_level(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry pte;
+
+	intel_pasid_make_second_level(&pte, ctx->iommu, TEST_PGD, 2, TEST_DID);
+	test_install(test, TEST_PASID, &pte);
+	test_unit_start(test, TEST_PASID);
+	intel_pasid_tear_down(ctx->info, TEST_PASID);
+	test_unit_stop(ctx);
+
+	/* Second level translations are known by their domain ID */
+	KUNIT_EXPECT_EQ(test, ctx->num, 3);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+	test_expect_desc(test, 0, 0x00001234abcd0017, 0);
+	test_expect_desc(test, 1, 0x00000000abcd0022, 0);
+	test_expect_desc(test, 2, 0xabc012341234d008, 0x7ffffffffffff800);
+}
+
+static void test_tear_down_rid(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry pte;
+
+	intel_pasid_make_pass_through(&pte, ctx->iommu);
+	test_install(test, PASID_RID2PASID, &pte);
+	test_unit_start(test, PASID_RID2PASID);
+	intel_pasid_tear_down(ctx->info, PASID_RID2PASID);
+	test_unit_stop(ctx);
+
+	/* The device did not give a PASID, so it is not told of one */
+	KUNIT_EXPECT_EQ(test, ctx->num, 3);
+	test_expect_desc(test, 0, 0x0000000000010017, 0);
+	test_expect_desc(test, 1, 0x0000000000010026, 0);
+	test_expect_desc(test, 2, 0xabc012340000d003, 0x7ffffffffffff001);
+}
+
+static void test_tear_down_without_ats(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry pte;
+
+	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	test_install(test, TEST_PASID, &pte);
+	ctx->info->ats_enabled = 0;
+	test_unit_start(test, TEST_PASID);
+	intel_pasid_tear_down(ctx->info, TEST_PASID);
+	test_unit_stop(ctx);
+	KUNIT_EXPECT_EQ(test, ctx->num, 2);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+
+	/* Nor is a device asked that is not there any more */
+	test_install(test, TEST_PASID, &pte);
+	ctx->info->ats_enabled = 1;
+	test_device_gone = true;
+	test_unit_start(test, TEST_PASID);
+	intel_pasid_tear_down(ctx->info, TEST_PASID);
+	test_unit_stop(ctx);
+	KUNIT_EXPECT_EQ(test, ctx->num, 2);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+}
+
+static void test_quiet(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry pte, *entry;
+
+	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	test_install(test, TEST_PASID, &pte);
+	entry = intel_pasid_entry(ctx->info, TEST_PASID);
+
+	/* Somebody else's tables */
+	intel_pasid_quiet(ctx->info, TEST_PASID, TEST_PGD + PAGE_SIZE);
+	test_expect_entry(test, entry, 0x49, 0x80abcd, 0x123456789020);
+	intel_pasid_quiet(ctx->info, TEST_PASID + 64, TEST_PGD);
+
+	/* P goes, FPD comes, in word 0 alone */
+	intel_pasid_quiet(ctx->info, TEST_PASID, TEST_PGD);
+	test_expect_entry(test, entry, 0x4a, 0x80abcd, 0x123456789020);
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			intel_pasid_prepare(ctx->info, TEST_PASID));
+
+	/* A detach has to do all that it does otherwise */
+	test_unit_start(test, TEST_PASID);
+	intel_pasid_tear_down(ctx->info, TEST_PASID);
+	test_unit_stop(ctx);
+	KUNIT_EXPECT_EQ(test, ctx->num, 3);
+	test_expect_entry(test, &ctx->seen[0], 0x4a, 0x80abcd, 0x123456789020);
+	KUNIT_EXPECT_NULL(test, memchr_inv(entry, 0, sizeof(*entry)));
+
+	/* What is not there is not made so */
+	intel_pasid_quiet(ctx->info, TEST_PASID, TEST_PGD);
+	KUNIT_EXPECT_NULL(test, memchr_inv(entry, 0, sizeof(*entry)));
+}
+
+/* A unit with CAP.CM caches that an entry is not present */
+static void test_install_caching_mode(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry pte;
+
+	ctx->iommu->cap |= BIT_ULL(7);
+	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	KUNIT_ASSERT_EQ(test, 0, intel_pasid_prepare(ctx->info, TEST_PASID));
+	test_unit_start(test, TEST_PASID);
+	intel_pasid_install(ctx->info, TEST_PASID, &pte);
+	test_unit_stop(ctx);
+
+	KUNIT_EXPECT_EQ(test, ctx->num, 2);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+	test_expect_desc(test, 0, 0x00001234abcd0017, 0);
+	test_expect_desc(test, 1, 0x00001234abcd0026, 0);
+	test_expect_entry(test, &ctx->seen[0], 0x49, 0x80abcd, 0x123456789020);
+}
+
+static void test_page_snoop(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry pte, *entry;
+
+	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	test_install(test, TEST_PASID, &pte);
+	entry = intel_pasid_entry(ctx->info, TEST_PASID);
+
+	test_unit_start(test, TEST_PASID);
+	intel_pasid_set_page_snoop(ctx->info, TEST_PASID);
+	intel_pasid_set_page_snoop(ctx->info, TEST_PASID + 1);
+	test_unit_stop(ctx);
+
+	KUNIT_EXPECT_EQ(test, ctx->num, 3);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+	test_expect_entry(test, &ctx->seen[0], 0x49, 0x180abcd,
+			  0x123456789020);
+	KUNIT_EXPECT_EQ(test, entry[1].val[1], 0);
+}
+
+static void test_range_descs(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct qi_desc desc;
+
+	qi_desc_piotlb_range(&desc, TEST_DID, TEST_PASID, 0x7f0012345000, 0,
+			     true);
+	KUNIT_EXPECT_EQ(test, desc.qw0, 0x00001234abcd0036);
+	KUNIT_EXPECT_EQ(test, desc.qw1, 0x7f0012345040);
+
+	ctx->iommu->cap |= BIT_ULL(54) | BIT_ULL(55);
+	qi_desc_iotlb_range(&desc, ctx->iommu, TEST_DID, 0x7f0012340000, 4,
+			    false);
+	KUNIT_EXPECT_EQ(test, desc.qw0, 0x00000000abcd00f2);
+	KUNIT_EXPECT_EQ(test, desc.qw1, 0x7f0012340004);
+
+	/* The lowest bit that is clear tells the size */
+	qi_desc_dev_iotlb(&desc, ctx->info, TEST_PASID, 0x7f0012345000, 0);
+	KUNIT_EXPECT_EQ(test, desc.qw1, 0x7f0012345000);
+	qi_desc_dev_iotlb(&desc, ctx->info, TEST_PASID, 0x7f0012344000, 1);
+	KUNIT_EXPECT_EQ(test, desc.qw1, 0x7f0012344800);
+	qi_desc_dev_iotlb(&desc, ctx->info, TEST_PASID, 0x7f0012344000, 2);
+	KUNIT_EXPECT_EQ(test, desc.qw1, 0x7f0012345800);
+	qi_desc_dev_iotlb(&desc, ctx->info, 0, 0x7f0012340000, 4);
+	KUNIT_EXPECT_EQ(test, desc.qw1, 0x7f0012347001);
+}
+
+/* What is attached, and what is told when tables change */
+
+static void test_ranges(struct kunit *test)
+{
+	struct intel_cache_range range;
+	struct rnd_state rnd;
+	u64 first, last, len, from, to, span;
+	unsigned int i, j;
+
+	intel_cache_make_range(&range, 0x7f0012345000, 0x7f0012345fff);
+	KUNIT_EXPECT_EQ(test, range.num, 1);
+	KUNIT_EXPECT_EQ(test, range.addr[0], 0x7f0012345000);
+	KUNIT_EXPECT_EQ(test, range.order[0], 0);
+
+	/* Two pages that meet where 2^47 pages do */
+	intel_cache_make_range(&range, 0x3ffffffff000, 0x400000000fff);
+	KUNIT_EXPECT_EQ(test, range.num, 2);
+	KUNIT_EXPECT_EQ(test, range.addr[0], 0x3ffffffff000);
+	KUNIT_EXPECT_EQ(test, range.order[0], 0);
+	KUNIT_EXPECT_EQ(test, range.addr[1], 0x400000000000);
+	KUNIT_EXPECT_EQ(test, range.order[1], 0);
+
+	intel_cache_make_range(&range, 0, ULONG_MAX - 1);
+	KUNIT_EXPECT_EQ(test, range.num, 1);
+	KUNIT_EXPECT_EQ(test, range.order[0], QI_ORDER_ALL);
+
+	/* All of it, without a gap, and not more than four times as much */
+	prandom_seed_state(&rnd, 0x5a);
+	for (i = 0; i < 10000; i++) {
+		len = 1 + (prandom_u32_state(&rnd) >>
+			   (prandom_u32_state(&rnd) % 32));
+		first = ((u64)prandom_u32_state(&rnd) << 3) ^
+			prandom_u32_state(&rnd);
+		last = first + len - 1;
+		intel_cache_make_range(&range, first << VTD_PAGE_SHIFT,
+				       (last << VTD_PAGE_SHIFT) | 0xfff);
+		for (span = 0, to = first, j = 0; j < range.num; j++) {
+			from = range.addr[j] >> VTD_PAGE_SHIFT;
+			if (from > to || from & ((1ULL << range.order[j]) - 1))
+				break;
+			to = from + (1ULL << range.order[j]);
+			span += 1ULL << range.order[j];
+		}
+		if (j != range.num || to <= last || span > 4 * len)
+			break;
+	}
+	KUNIT_EXPECT_EQ(test, i, 10000);
+}
+
+/* The device, and a unit that it can have SVA domains of */
+static struct iommu_domain *test_sva_domain(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct device_domain_info *info = ctx->info;
+	struct iommu_domain *domain;
+
+	info->dev->iommu = test_alloc(test, sizeof(*info->dev->iommu));
+	dev_iommu_priv_set(info->dev, info);
+	info->pasid_enabled = 1;
+	info->pri_enabled = 1;
+	info->sva_enabled = 1;
+	ctx->iommu->flags |= VTD_FLAG_SVM_CAPABLE;
+	/* PSI, MAMV of 9; a queue for page requests, which is empty */
+	ctx->iommu->cap |= BIT_ULL(39) | 9ULL << 48;
+	ctx->iommu->prq = test_alloc(test, sizeof(u64));
+
+	domain = intel_svm_domain_alloc(info->dev, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(domain));
+	domain->mm = test_alloc(test, sizeof(*domain->mm));
+	domain->mm->pgd = test_alloc(test, PAGE_SIZE);
+	return domain;
+}
+
+static void test_sva(struct kunit *test)
+{
+	struct iommu_domain *domain = test_sva_domain(test);
+	const struct iommu_domain_ops *ops = domain->ops;
+	struct test_ctx *ctx = test->priv;
+	struct device *dev = ctx->info->dev;
+	struct pasid_entry *entry;
+
+	KUNIT_ASSERT_EQ(test, 0, ops->attach_dev_pasid(domain, dev, TEST_PASID,
+						       NULL));
+	entry = intel_pasid_entry(ctx->info, TEST_PASID);
+	test_expect_entry(test, entry, 0x49, 0x800001,
+			  __pa(domain->mm->pgd) | 0x20);
+
+	/* Known by the time that an unmap returns, in the order of filling */
+	test_unit_start(test, TEST_PASID);
+	ops->invalidate_range(domain, 0x7f0012345000, 0x7f0012346000);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+	KUNIT_EXPECT_EQ(test, ctx->num, 2);
+	test_expect_desc(test, 0, 0x0000123400010036, 0x7f0012345000);
+	test_expect_desc(test, 1, 0xabc012341234d008, 0x7f0012345000);
+
+	/* More than the unit takes at once is all of the PASID */
+	ops->invalidate_range(domain, 0x7f0000000000, 0x7f0000400000);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 2);
+	test_expect_desc(test, 2, 0x0000123400010026, 0);
+	test_expect_desc(test, 3, 0xabc012341234d008, 0x7f00001ff800);
+	KUNIT_EXPECT_EQ(test, ctx->num, 4);
+
+	ops->detach_dev_pasid(domain, dev, TEST_PASID);
+	KUNIT_EXPECT_NULL(test, memchr_inv(entry, 0, sizeof(*entry)));
+	KUNIT_EXPECT_EQ(test, ctx->waits, 4);
+	KUNIT_EXPECT_EQ(test, ctx->drains, 1);
+	KUNIT_EXPECT_EQ(test, ctx->num, 9);
+	test_expect_desc(test, 4, 0x0000123400010017, 0);
+
+	/* There is nobody left to be told */
+	ops->invalidate_range(domain, 0x7f0012345000, 0x7f0012346000);
+	test_unit_stop(ctx);
+	KUNIT_EXPECT_EQ(test, ctx->num, 9);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 4);
+	ops->free(domain);
+}
+
+static void test_sva_exit(struct kunit *test)
+{
+	struct iommu_domain *domain = test_sva_domain(test);
+	const struct iommu_domain_ops *ops = domain->ops;
+	struct test_ctx *ctx = test->priv;
+	struct device *dev = ctx->info->dev;
+
+	KUNIT_ASSERT_EQ(test, 0, ops->attach_dev_pasid(domain, dev, TEST_PASID,
+						       NULL));
+	test_unit_start(test, TEST_PASID);
+	ops->quiesce(domain);
+	KUNIT_EXPECT_EQ(test, ctx->num, 3);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+	test_expect_desc(test, 0, 0x0000123400010017, 0);
+	test_expect_desc(test, 1, 0x0000123400010026, 0);
+	test_expect_desc(test, 2, 0xabc012341234d008, 0x7ffffffffffff800);
+	test_expect_entry(test, &ctx->seen[0], 0x4a, 0x800001,
+			  __pa(domain->mm->pgd) | 0x20);
+
+	/* What is unmapped while the mm goes away is not cached any more */
+	ops->invalidate_range(domain, 0, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+
+	/* The device may have asked for pages before, and waits for answers */
+	ops->detach_dev_pasid(domain, dev, TEST_PASID);
+	test_unit_stop(ctx);
+	KUNIT_EXPECT_EQ(test, ctx->drains, 1);
+	ops->free(domain);
+}
+
+/* Two PASIDs of two devices: an IOTLB each, and a TLB each; one wait */
+static void test_sva_two_devices(struct kunit *test)
+{
+	struct iommu_domain *domain = test_sva_domain(test);
+	const struct iommu_domain_ops *ops = domain->ops;
+	struct test_ctx *ctx = test->priv;
+	struct device_domain_info *info = ctx->info;
+	struct device *dev[2] = { info->dev };
+	struct pci_dev *pdev;
+	unsigned int i;
+
+	pdev = test_alloc(test, sizeof(*pdev));
+	*pdev = *ctx->pdev;
+	info = test_alloc(test, sizeof(*info));
+	*info = *ctx->info;
+	dev[1] = &pdev->dev;
+	info->dev = dev[1];
+	info->devfn = 0x35;
+	spin_lock_init(&info->lock);
+	info->dev->iommu = test_alloc(test, sizeof(*info->dev->iommu));
+	dev_iommu_priv_set(info->dev, info);
+	KUNIT_ASSERT_EQ(test, 0, intel_pasid_alloc_table(info));
+
+	for (i = 0; i < 2; i++)
+		KUNIT_ASSERT_EQ(test, 0,
+				ops->attach_dev_pasid(domain, dev[i],
+						      TEST_PASID, NULL));
+
+	test_unit_start(test, TEST_PASID);
+	ops->invalidate_range(domain, 0x7f0012345000, 0x7f0012346000);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+	KUNIT_EXPECT_EQ(test, ctx->num, 3);
+	test_expect_desc(test, 0, 0x0000123400010036, 0x7f0012345000);
+
+	/* The IOTLB stays until the last one has gone */
+	ops->detach_dev_pasid(domain, dev[0], TEST_PASID);
+	i = ctx->num;
+	ops->invalidate_range(domain, 0x7f0012345000, 0x7f0012346000);
+	KUNIT_EXPECT_EQ(test, ctx->num, i + 2);
+	test_expect_desc(test, i, 0x0000123400010036, 0x7f0012345000);
+	test_expect_desc(test, i + 1, 0xabc012341235d008, 0x7f0012345000);
+
+	ops->detach_dev_pasid(domain, dev[1], TEST_PASID);
+	test_unit_stop(ctx);
+	ops->free(domain);
+	intel_pasid_free_table(info);
+}
+
+static void test_page_response(struct kunit *test)
+{
+	struct iommu_fault_event evt = {
+		.fault.prm.flags = IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE,
+	};
+	struct iommu_page_response resp = {
+		.pasid = TEST_PASID,
+		.grpid = 0x155,
+		.code = IOMMU_PAGE_RESP_INVALID,
+	};
+	struct iommu_domain *domain = test_sva_domain(test);
+	struct test_ctx *ctx = test->priv;
+
+	test_unit_start(test, TEST_PASID);
+	KUNIT_EXPECT_EQ(test, 0, intel_prq_page_response(ctx->info->dev, &evt,
+							 &resp));
+	resp.flags = IOMMU_PAGE_RESP_PASID_VALID;
+	resp.code = IOMMU_PAGE_RESP_SUCCESS;
+	KUNIT_EXPECT_EQ(test, 0, intel_prq_page_response(ctx->info->dev, &evt,
+							 &resp));
+	test_unit_stop(ctx);
+
+	/* With the PASID if the device wants one */
+	KUNIT_EXPECT_EQ(test, ctx->num, 2);
+	test_expect_desc(test, 0, 0x0000000012341009, 0xaac);
+	test_expect_desc(test, 1, 0x0000123412340019, 0xaac);
+	domain->ops->free(domain);
+}
+
+static struct kunit_case intel_iommu_test_cases[] = {
+	KUNIT_CASE(test_first_level_bytes),
+	KUNIT_CASE(test_second_level_bytes),
+	KUNIT_CASE(test_pass_through_bytes),
+	KUNIT_CASE(test_range_descs),
+	KUNIT_CASE(test_table_growth),
+	KUNIT_CASE(test_store_order),
+	KUNIT_CASE(test_tear_down),
+	KUNIT_CASE(test_tear_down_second_level),
+	KUNIT_CASE(test_tear_down_rid),
+	KUNIT_CASE(test_tear_down_without_ats),
+	KUNIT_CASE(test_quiet),
+	KUNIT_CASE(test_install_caching_mode),
+	KUNIT_CASE(test_page_snoop),
+	KUNIT_CASE(test_ranges),
+	KUNIT_CASE(test_sva),
+	KUNIT_CASE(test_sva_exit),
+	KUNIT_CASE(test_sva_two_devices),
+	KUNIT_CASE(test_page_response),
+	{},
+};
+
+static struct kunit_suite intel_iommu_test_suite = {
+	.name		= "intel_iommu",
+	.init		= test_init,
+	.exit		= test_exit,
+	.test_cases	= intel_iommu_test_cases,
+};
+
+kunit_test_suite(intel_iommu_test_suite);
