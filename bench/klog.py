@@ -15,7 +15,8 @@ BAD = re.compile(
     r"|driver left PASIDs attached"
     r"|unexpected event|event 0x[0-9a-f]+ received|arm-smmu-v3.*timeout"
     r"|unexpected global error|GERROR|EVTQ overflow|PRIQ overflow"
-    r"|DMAR: .*(fault|Fault|error|Error|timeout|VT-d detected)"
+    r"|DMAR: .*(fault|Fault|error|Error|timeout|VT-d detected|refused)"
+    r"|DMAR: .*(queue overflow|no SVA|no page request)"
     r"|still busy|CMDQ error|no response to page request|non-static key"
     r"|irq \d+: nobody cared|\bsegfault\b|unhandled signal",
 )
