@@ -672,6 +672,33 @@ static void svt_pasid_shared_domain(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, svt_bytes_are(page, 3));
 }
 
+/* What the DMA API maps for the device serves a PASID as well */
+static void svt_pasid_dma_domain(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[0]->dev;
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svt_buffer buf = svt_buffer(test);
+	struct svadev_queue *q;
+	dma_addr_t addr;
+	u8 *page;
+
+	svt_attach(test, domain, 0, pasid);
+	q = svt_queue(test, 0, pasid);
+	KUNIT_EXPECT_EQ(test, svt_fill(q, buf.dma, 1, PAGE_SIZE), 0);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(buf.cpu, 1));
+
+	page = svt_page(test);
+	addr = dma_map_single(dev, page, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	KUNIT_EXPECT_EQ(test, svt_copy(q, addr, buf.dma, PAGE_SIZE), 0);
+	dma_unmap_single(dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(page, 1));
+	KUNIT_EXPECT_EQ(test, svt_fill(q, addr, 2, PAGE_SIZE), -EFAULT);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(page, 1));
+}
+
 /* The RID gets another domain, and its own back, below a PASID */
 static void svt_pasid_rid_changes(struct kunit *test)
 {
@@ -792,6 +819,7 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_pasid_detach),
 	KUNIT_CASE(svt_pasid_per_function),
 	KUNIT_CASE(svt_pasid_shared_domain),
+	KUNIT_CASE(svt_pasid_dma_domain),
 	KUNIT_CASE(svt_pasid_rid_changes),
 	KUNIT_CASE(svt_pasid_detach_busy),
 	KUNIT_CASE(svt_pasid_arguments),
