@@ -325,8 +325,8 @@ static unsigned int cache_fill_iotlb(const struct intel_cache_tag *tag,
 }
 
 /*
- * Devices with the quirk may answer before what they wrote by the old
- * translation has arrived. The second answer comes after it.
+ * As qi_desc_dev_iotlb_all(), for a range, and without asking whether the device
+ * is present: that is a read from the device, on every unmap.
  */
 static unsigned int cache_fill_dev(const struct intel_cache_tag *tag,
 				   const struct intel_cache_range *range,
