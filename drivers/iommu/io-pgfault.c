@@ -128,6 +128,17 @@ static void iopf_respond(struct device *dev, struct iommu_fault_event *evt,
 				    prm->grpid, ret);
 }
 
+/*
+ * What to answer where a domain cannot serve. If another one takes its place the
+ * request may be about that: the device tries again, and finds it.
+ */
+static enum iommu_page_response_code
+iopf_code_unserved(const struct iommu_attachment *attachment)
+{
+	return READ_ONCE(attachment->replaced) ? IOMMU_PAGE_RESP_SUCCESS :
+						 IOMMU_PAGE_RESP_INVALID;
+}
+
 static void iopf_handle_group(struct work_struct *work)
 {
 	enum iommu_page_response_code code = IOMMU_PAGE_RESP_INVALID;
@@ -138,6 +149,8 @@ static void iopf_handle_group(struct work_struct *work)
 	if (!READ_ONCE(attachment->closing) &&
 	    !READ_ONCE(iopf_param->closing)) {
 		code = attachment->domain->iopf_handler(group);
+		if (code == IOMMU_PAGE_RESP_INVALID)
+			code = iopf_code_unserved(attachment);
 		/* Where it is being detached a retry would find nothing. */
 		if (READ_ONCE(attachment->closing))
 			code = IOMMU_PAGE_RESP_INVALID;
@@ -230,7 +243,7 @@ static int iopf_report_last(struct device *dev, struct iommu_fault_event *evt,
 	    !attachment->domain->iopf_handler) {
 		kfree(group);
 		iopf_free_faults(&faults, NULL);
-		iopf_respond(dev, evt, IOMMU_PAGE_RESP_INVALID);
+		iopf_respond(dev, evt, iopf_code_unserved(attachment));
 		iommu_attachment_put(attachment);
 		iopf_param_put(iopf_param);
 		return 0;

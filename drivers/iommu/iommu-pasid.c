@@ -13,8 +13,16 @@
  * the page may have to come from a disk, or from another process: until it is
  * done the attachment stays where it is and is marked as closing, and whoever
  * cares about the same PASID of the same device waits for that.
+ *
+ * A replacement has two attachments for one PASID. The old one stays where it is
+ * until the driver has put the new domain in place and has reported what the
+ * hardware had queued; then the new one takes its place, and whoever wants to
+ * change that waits until the old one is free of page requests. While both are
+ * there nobody can tell which domain a page request is about. So it is served by
+ * the old domain, and what that cannot serve is tried again.
  */
 #include <linux/iommu.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
@@ -22,8 +30,8 @@
 #include "iommu-in-use.h"
 #include "iommu-priv.h"
 
-/* Woken up whenever something has been detached, with its group locked */
-static DECLARE_WAIT_QUEUE_HEAD(iommu_pasid_detached);
+/* Woken up when something is detached or has settled, with its group locked */
+static DECLARE_WAIT_QUEUE_HEAD(iommu_pasid_changed);
 
 /**
  * iommu_attachment_get() - find an attachment and keep it from being freed
@@ -61,8 +69,8 @@ void iommu_attachment_put(struct iommu_attachment *attachment)
 		complete(&attachment->idle);
 }
 
-static bool iommu_pasid_closing(struct iommu_group *group, struct device *dev,
-				ioasid_t pasid)
+static bool iommu_pasid_changing(struct iommu_group *group, struct device *dev,
+				 ioasid_t pasid)
 {
 	struct iommu_attachment *attachment;
 
@@ -70,34 +78,59 @@ static bool iommu_pasid_closing(struct iommu_group *group, struct device *dev,
 		return false;
 
 	attachment = iommu_pasid_lookup(dev, pasid);
-	return attachment && attachment->closing;
+	return attachment && (attachment->closing || attachment->settling);
 }
 
 /**
- * iommu_pasid_wait_closing() - wait until nobody is detaching from a PASID
+ * iommu_pasid_wait_changing() - wait until nobody is changing a PASID
  * @group: the group of the device
  * @dev: the device, which may leave the group meanwhile
  * @pasid: the PASID
  *
  * Context: mutex of @group held, but dropped while this waits. May sleep.
  */
-void iommu_pasid_wait_closing(struct iommu_group *group, struct device *dev,
-			      ioasid_t pasid)
+void iommu_pasid_wait_changing(struct iommu_group *group, struct device *dev,
+			       ioasid_t pasid)
 {
 	iommu_group_assert_locked(group);
 
-	wait_event_cmd(iommu_pasid_detached,
-		       !iommu_pasid_closing(group, dev, pasid),
+	wait_event_cmd(iommu_pasid_changed,
+		       !iommu_pasid_changing(group, dev, pasid),
 		       iommu_group_unlock(group), iommu_group_lock(group));
 }
 
+static struct iommu_attachment *
+iommu_attachment_alloc(struct iommu_domain *domain, struct device *dev,
+		       ioasid_t pasid)
+{
+	struct iommu_attachment *attachment;
+
+	attachment = kzalloc(sizeof(*attachment), GFP_KERNEL);
+	if (!attachment)
+		return NULL;
+
+	attachment->domain = domain;
+	attachment->dev = dev;
+	attachment->pasid = pasid;
+	refcount_set(&attachment->users, 1);
+	init_completion(&attachment->idle);
+	iommu_in_use_inc(IOMMU_IN_USE_ATTACHMENTS);
+	return attachment;
+}
+
+static void iommu_attachment_free(struct iommu_attachment *attachment)
+{
+	kfree_rcu(attachment, rcu);
+	iommu_in_use_dec(IOMMU_IN_USE_ATTACHMENTS);
+}
+
 /*
- * The hardware has forgotten about it. Wait for what it reported before, and
- * free the attachment. Being marked, it is safe from others. So is the device:
- * it cannot be released before all of its attachments are gone.
+ * The hardware has forgotten about it. Wait for what it reported before. What is
+ * attached to the PASID is marked, so nobody touches it meanwhile. The device is
+ * safe, too: it cannot be released before all of its attachments are gone.
  */
-static void iommu_pasid_drain(struct iommu_group *group,
-			      struct iommu_attachment *attachment)
+static void iommu_attachment_drain(struct iommu_group *group,
+				   struct iommu_attachment *attachment)
 {
 	iommu_group_assert_locked(group);
 
@@ -105,11 +138,16 @@ static void iommu_pasid_drain(struct iommu_group *group,
 	iommu_attachment_put(attachment);
 	wait_for_completion(&attachment->idle);
 	iommu_group_lock(group);
+}
 
+/* The attachment is marked as closing, and the driver is done with it. */
+static void iommu_pasid_close(struct iommu_group *group,
+			      struct iommu_attachment *attachment)
+{
+	iommu_attachment_drain(group, attachment);
 	xa_erase(&attachment->dev->iommu->attachments, attachment->pasid);
-	kfree_rcu(attachment, rcu);
-	iommu_in_use_dec(IOMMU_IN_USE_ATTACHMENTS);
-	wake_up_all(&iommu_pasid_detached);
+	iommu_attachment_free(attachment);
+	wake_up_all(&iommu_pasid_changed);
 }
 
 static int iommu_pasid_check(struct iommu_group *group,
@@ -176,16 +214,10 @@ int iommu_pasid_attach(struct iommu_group *group, struct iommu_domain *domain,
 	if (ret)
 		return ret;
 
-	attachment = kzalloc(sizeof(*attachment), GFP_KERNEL);
+	attachment = iommu_attachment_alloc(domain, dev, pasid);
 	if (!attachment)
 		return -ENOMEM;
-
-	attachment->domain = domain;
-	attachment->dev = dev;
-	attachment->pasid = pasid;
 	attachment->sva = sva;
-	refcount_set(&attachment->users, 1);
-	init_completion(&attachment->idle);
 
 	/*
 	 * Requests may fault the moment the driver has written its table, so
@@ -196,18 +228,80 @@ int iommu_pasid_attach(struct iommu_group *group, struct iommu_domain *domain,
 	if (ret) {
 		if (ret == -EBUSY)
 			dev_dbg(dev, "PASID %u is taken\n", pasid);
-		kfree(attachment);
+		iommu_attachment_free(attachment);
 		return ret;
 	}
-	iommu_in_use_inc(IOMMU_IN_USE_ATTACHMENTS);
 
 	ret = domain->ops->attach_dev_pasid(domain, dev, pasid, NULL);
 	if (ret) {
 		WRITE_ONCE(attachment->closing, true);
-		iommu_pasid_drain(group, attachment);
+		iommu_pasid_close(group, attachment);
 	}
 
 	return ret;
+}
+
+/* As iommu_replace_device_pasid(), with the mutex of the group held */
+static int iommu_pasid_replace(struct iommu_group *group,
+			       struct iommu_domain *domain, struct device *dev,
+			       ioasid_t pasid)
+{
+	struct iommu_attachment *old, *new;
+	int ret;
+
+	iommu_pasid_wait_changing(group, dev, pasid);
+
+	ret = iommu_pasid_check(group, domain, dev, pasid);
+	if (ret)
+		return ret;
+
+	old = iommu_pasid_lookup(dev, pasid);
+	if (!old) {
+		dev_dbg(dev, "nothing is attached to PASID %u\n", pasid);
+		return -ENOENT;
+	}
+
+	/* The PASID stands for the mm, for other devices as well */
+	if (old->sva) {
+		dev_dbg(dev, "PASID %u is that of a process\n", pasid);
+		return -EBUSY;
+	}
+
+	if (old->domain == domain)
+		return 0;
+
+	new = iommu_attachment_alloc(domain, dev, pasid);
+	if (!new)
+		return -ENOMEM;
+
+	/*
+	 * From the first store of the driver on requests may be about the new
+	 * domain. The store is behind a barrier of the driver, and what reports
+	 * such a request comes after it.
+	 */
+	WRITE_ONCE(old->replaced, true);
+	ret = domain->ops->attach_dev_pasid(domain, dev, pasid, old->domain);
+	if (ret) {
+		WRITE_ONCE(old->replaced, false);
+		iommu_attachment_free(new);
+		return ret;
+	}
+
+	/*
+	 * Beginnings of groups, which may be about the old domain, must not
+	 * spoil what is about the new one. The device asks again.
+	 */
+	iopf_discard_partial(dev, pasid);
+
+	/* Takes the place of an entry, which needs no memory */
+	new->settling = true;
+	xa_store(&dev->iommu->attachments, pasid, new, 0);
+
+	iommu_attachment_drain(group, old);
+	iommu_attachment_free(old);
+	new->settling = false;
+	wake_up_all(&iommu_pasid_changed);
+	return 0;
 }
 
 /**
@@ -233,7 +327,7 @@ void iommu_pasid_detach(struct iommu_group *group,
 	iommu_group_assert_locked(group);
 
 	if (attachment->closing) {
-		iommu_pasid_wait_closing(group, dev, pasid);
+		iommu_pasid_wait_changing(group, dev, pasid);
 		return;
 	}
 
@@ -243,6 +337,10 @@ void iommu_pasid_detach(struct iommu_group *group,
 	 */
 	WRITE_ONCE(attachment->closing, true);
 
+	/* Being marked, it stays, whatever happens to the group meanwhile. */
+	wait_event_cmd(iommu_pasid_changed, !attachment->settling,
+		       iommu_group_unlock(group), iommu_group_lock(group));
+
 	domain->ops->detach_dev_pasid(domain, dev, pasid);
 
 	/*
@@ -251,7 +349,7 @@ void iommu_pasid_detach(struct iommu_group *group,
 	 * must not become part of a group of the next user of this PASID.
 	 */
 	iopf_discard_partial(dev, pasid);
-	iommu_pasid_drain(group, attachment);
+	iommu_pasid_close(group, attachment);
 }
 
 /**
@@ -302,9 +400,23 @@ void iommu_pasid_detach_all(struct iommu_group *group, struct device *dev)
 		iommu_pasid_detach(group, attachment);
 }
 
+/* The tables of a process must not go away while hardware is given them. */
+static bool iommu_domain_hold(struct iommu_domain *domain)
+{
+	return domain->type != IOMMU_DOMAIN_SVA || mmget_not_zero(domain->mm);
+}
+
+/* No mutex of a group may be held: the process may have exited meanwhile. */
+static void iommu_domain_release(struct iommu_domain *domain)
+{
+	if (domain->type == IOMMU_DOMAIN_SVA)
+		mmput(domain->mm);
+}
+
 /**
  * iommu_attach_device_pasid() - let a domain translate a PASID of a device
- * @domain: the domain, which must stay allocated until it is detached
+ * @domain: the domain, which must stay allocated until it is detached; that of a
+ *	    process comes from iommu_sva_domain_get()
  * @dev: the device
  * @pasid: the PASID that requests will carry, 1 .. max_pasids - 1 of the device
  *
@@ -317,8 +429,8 @@ void iommu_pasid_detach_all(struct iommu_group *group, struct device *dev)
  * * %-ENODEV - the device has no IOMMU
  * * %-EOPNOTSUPP - no PASIDs, not for such a domain, or a group of several
  *   devices; a debug message tells which
- * * %-EINVAL - @pasid out of range, a domain of another IOMMU driver, or an
- *   SVA domain
+ * * %-EINVAL - @pasid out of range, or a domain of another IOMMU driver
+ * * %-ESRCH - the process of an SVA domain has exited
  * * %-EBUSY - something is attached to @pasid, or the group has a DMA owner
  * * %-ENOMEM - no memory
  * * an errno of the IOMMU driver
@@ -326,25 +438,73 @@ void iommu_pasid_detach_all(struct iommu_group *group, struct device *dev)
 int iommu_attach_device_pasid(struct iommu_domain *domain, struct device *dev,
 			      ioasid_t pasid)
 {
-	struct iommu_group *group;
-	int ret;
+	struct iommu_group *group = iommu_group_get(dev);
+	int ret = -ESRCH;
 
-	/* It lives no longer than its bonds: iommu_sva_bind_device() is it. */
-	if (domain->type == IOMMU_DOMAIN_SVA)
-		return -EINVAL;
-
-	group = iommu_group_get(dev);
 	if (!group)
 		return -ENODEV;
 
-	iommu_group_lock(group);
-	ret = iommu_pasid_attach(group, domain, dev, pasid, NULL);
-	iommu_group_unlock(group);
+	if (iommu_domain_hold(domain)) {
+		iommu_group_lock(group);
+		ret = iommu_pasid_attach(group, domain, dev, pasid, NULL);
+		iommu_group_unlock(group);
+		iommu_domain_release(domain);
+	}
 	iommu_group_put(group);
 
 	return ret;
 }
 EXPORT_SYMBOL_GPL(iommu_attach_device_pasid);
+
+/**
+ * iommu_replace_device_pasid() - let another domain translate a PASID
+ * @domain: the domain, which must stay allocated until it is detached or
+ *	    replaced in turn
+ * @dev: the device
+ * @pasid: the PASID; iommu_attach_device_pasid() has attached something to it
+ *
+ * The device is not interrupted: each of its requests is translated by the old
+ * domain or by @domain. On return no request is translated by the old domain any
+ * more, nothing caches its translations for this PASID, and the page requests
+ * that it served have been answered. Nothing happens if @domain is attached
+ * already.
+ *
+ * Context: process context, may sleep. The caller's driver is bound to @dev. No
+ * mmap_lock may be held, nor a lock that the page fault handler of either domain
+ * takes.
+ * Return:
+ * * 0, or with the old domain as it was
+ * * %-ENODEV - the device has no IOMMU
+ * * %-EOPNOTSUPP - the IOMMU driver cannot replace without interruption; or as
+ *   for iommu_attach_device_pasid()
+ * * %-EINVAL - @pasid out of range, or a domain of another IOMMU driver
+ * * %-ENOENT - nothing is attached to @pasid
+ * * %-ESRCH - the process of an SVA domain has exited
+ * * %-EBUSY - @pasid belongs to iommu_sva_bind_device(), or the group has a DMA
+ *   owner
+ * * %-ENOMEM - no memory
+ * * an errno of the IOMMU driver
+ */
+int iommu_replace_device_pasid(struct iommu_domain *domain, struct device *dev,
+			       ioasid_t pasid)
+{
+	struct iommu_group *group = iommu_group_get(dev);
+	int ret = -ESRCH;
+
+	if (!group)
+		return -ENODEV;
+
+	if (iommu_domain_hold(domain)) {
+		iommu_group_lock(group);
+		ret = iommu_pasid_replace(group, domain, dev, pasid);
+		iommu_group_unlock(group);
+		iommu_domain_release(domain);
+	}
+	iommu_group_put(group);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(iommu_replace_device_pasid);
 
 /**
  * iommu_detach_device_pasid() - undo iommu_attach_device_pasid()
@@ -379,6 +539,32 @@ void iommu_detach_device_pasid(struct iommu_domain *domain, struct device *dev,
 	iommu_group_put(group);
 }
 EXPORT_SYMBOL_GPL(iommu_detach_device_pasid);
+
+/**
+ * iommu_detach_device_all_pasids() - detach whatever a device has attached
+ * @dev: the device
+ *
+ * As iommu_detach_device_pasid() for every PASID in use. Bonds are among them:
+ * their handles remain valid, and iommu_sva_unbind_device() still has to free
+ * them. For a driver that resets its device, or gives it up.
+ *
+ * Context: process context, may sleep. The caller's driver is bound to @dev. No
+ * mmap_lock may be held, nor a lock that a page fault handler takes.
+ */
+void iommu_detach_device_all_pasids(struct device *dev)
+{
+	struct iommu_group *group = iommu_group_get(dev);
+
+	if (!group)
+		return;
+
+	iommu_group_lock(group);
+	if (iommu_group_has_device(group, dev))
+		iommu_pasid_detach_all(group, dev);
+	iommu_group_unlock(group);
+	iommu_group_put(group);
+}
+EXPORT_SYMBOL_GPL(iommu_detach_device_all_pasids);
 
 /**
  * iommu_get_domain_for_dev_pasid() - which domain translates a PASID

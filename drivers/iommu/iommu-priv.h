@@ -20,6 +20,11 @@
  *	   being served
  * @closing: being detached: groups are answered, but no longer served. Written
  *	     with the mutex of the group held.
+ * @replaced: another domain takes the place of @domain, or has taken it: requests
+ *	      that cannot be served may be about that one, and are tried again.
+ *	      Written with the mutex of the group held.
+ * @settling: has taken the place of another one, whose groups are still being
+ *	      waited for. Protected by the mutex of the group.
  * @idle: @users dropped to zero
  * @rcu: lookups run under RCU
  */
@@ -30,6 +35,8 @@ struct iommu_attachment {
 	struct iommu_sva	*sva;
 	refcount_t		users;
 	bool			closing;
+	bool			replaced;
+	bool			settling;
 	struct completion	idle;
 	struct rcu_head		rcu;
 };
@@ -44,8 +51,8 @@ void iommu_pasid_detach_all(struct iommu_group *group, struct device *dev);
 bool iommu_pasid_any_attached(struct device *dev);
 struct iommu_attachment *iommu_pasid_lookup(struct device *dev,
 					    ioasid_t pasid);
-void iommu_pasid_wait_closing(struct iommu_group *group, struct device *dev,
-			      ioasid_t pasid);
+void iommu_pasid_wait_changing(struct iommu_group *group, struct device *dev,
+			       ioasid_t pasid);
 
 /* iommu-pasid.c, called with no lock */
 struct iommu_attachment *iommu_attachment_get(struct device *dev,

@@ -9,11 +9,12 @@
  *
  * What keeps what alive:
  *
- *  - each bond has a reference to the mmu notifier of its mm, struct sva_mm;
+ *  - whoever has got an SVA domain, as each bond has, has a reference to the
+ *    mmu notifier of its mm, struct sva_mm;
  *  - struct sva_mm has the SVA domains. None leaves before all of them are
  *    freed together with it. So the callbacks of the notifier need no lock to
- *    walk them, and a domain is there for as long as there is a bond;
- *  - when the last bond is gone, struct sva_mm is freed after an SRCU grace
+ *    walk them, and a domain is there for as long as somebody has got it;
+ *  - when the last one is put, struct sva_mm is freed after an SRCU grace
  *    period, because callbacks may be running;
  *  - the notifier pins the mm_struct until then, and the mm_struct has the
  *    PASID, which is therefore not given to another mm any earlier;
@@ -46,7 +47,7 @@
 
 /**
  * struct sva_mm - an mm that is bound to devices
- * @notifier: knows the mm, counts the bonds
+ * @notifier: knows the mm, counts the references
  * @domains: the SVA domains; written under sva_lock, only ever grows
  */
 struct sva_mm {
@@ -56,15 +57,14 @@ struct sva_mm {
 
 /**
  * struct sva_bond - a device that is bound to an mm
- * @sva: the handle that users get; holds a reference to the device
- * @sva_mm: the mm; holds a reference
+ * @sva: the handle that users get; holds a reference to the device and one to
+ *	 the domain, see sva_domain_get()
  * @group: the group the device was in; holds a reference
  * @users: how often the device was bound to the mm, protected by the mutex of
  *	   @group
  */
 struct sva_bond {
 	struct iommu_sva	sva;
-	struct sva_mm		*sva_mm;
 	struct iommu_group	*group;
 	unsigned int		users;
 };
@@ -84,7 +84,7 @@ static void sva_invalidate_range(struct mmu_notifier *notifier,
 	struct iommu_domain *domain;
 
 	/*
-	 * Pairs with the one in sva_get_domain(): either the domain is seen
+	 * Pairs with the one in sva_domain_find(): either the domain is seen
 	 * here, or whoever attaches it sees the page table as it is now.
 	 */
 	smp_mb();
@@ -166,8 +166,8 @@ static int sva_get_pasid(struct mm_struct *mm, ioasid_t max)
 	return 0;
 }
 
-static struct iommu_domain *sva_get_domain(struct sva_mm *sva_mm,
-					   struct device *dev)
+static struct iommu_domain *sva_domain_find(struct sva_mm *sva_mm,
+					    struct device *dev)
 {
 	const struct iommu_ops *ops = dev_iommu_ops(dev);
 	struct iommu_domain *domain;
@@ -186,6 +186,7 @@ static struct iommu_domain *sva_get_domain(struct sva_mm *sva_mm,
 	domain->type = IOMMU_DOMAIN_SVA;
 	domain->owner = ops;
 	domain->mm = sva_mm->notifier.mm;
+	domain->sva_mm = sva_mm;
 	domain->iopf_handler = iommu_sva_handle_iopf;
 	iommu_in_use_inc(IOMMU_IN_USE_SVA_DOMAINS);
 
@@ -200,13 +201,12 @@ static struct iommu_domain *sva_get_domain(struct sva_mm *sva_mm,
 	return domain;
 }
 
-/* Everything about @mm that @dev needs: fills @bond->sva_mm and the domain. */
-static int sva_prepare(struct sva_bond *bond, struct device *dev,
-		       struct mm_struct *mm)
+/* The domain of @mm for @dev, with a reference. The caller holds the mm. */
+static struct iommu_domain *sva_domain_get(struct device *dev,
+					   struct mm_struct *mm)
 {
 	struct mmu_notifier *notifier;
 	struct iommu_domain *domain;
-	int ret;
 
 	/*
 	 * Takes the mmap_lock, which a page fault of the mm may hold for as
@@ -214,29 +214,20 @@ static int sva_prepare(struct sva_bond *bond, struct device *dev,
 	 */
 	notifier = mmu_notifier_get(&sva_notifier_ops, mm);
 	if (IS_ERR(notifier))
-		return PTR_ERR(notifier);
+		return ERR_CAST(notifier);
 
 	mutex_lock(&sva_lock);
-	domain = sva_get_domain(to_sva_mm(notifier), dev);
-	if (IS_ERR(domain)) {
-		ret = PTR_ERR(domain);
-		goto err_put;
-	}
-
-	ret = sva_get_pasid(mm, dev->iommu->max_pasids - 1);
-	if (ret)
-		goto err_put;
-
-	bond->sva_mm = to_sva_mm(notifier);
-	bond->sva.domain = domain;
+	domain = sva_domain_find(to_sva_mm(notifier), dev);
 	mutex_unlock(&sva_lock);
 
-	return 0;
+	if (IS_ERR(domain))
+		mmu_notifier_put(notifier);
+	return domain;
+}
 
-err_put:
-	mutex_unlock(&sva_lock);
-	mmu_notifier_put(notifier);
-	return ret;
+static void sva_domain_put(struct iommu_domain *domain)
+{
+	mmu_notifier_put(&domain->sva_mm->notifier);
 }
 
 static struct sva_bond *sva_bond_find(struct iommu_group *group,
@@ -249,7 +240,7 @@ static struct sva_bond *sva_bond_find(struct iommu_group *group,
 		return NULL;
 
 	/* Another thread may have unbound just now. */
-	iommu_pasid_wait_closing(group, dev, pasid);
+	iommu_pasid_wait_changing(group, dev, pasid);
 	if (!iommu_group_has_device(group, dev))
 		return NULL;
 
@@ -280,9 +271,17 @@ static struct sva_bond *sva_bond_create(struct iommu_group *group,
 	if (!bond)
 		return ERR_PTR(-ENOMEM);
 
-	ret = sva_prepare(bond, dev, mm);
-	if (ret)
+	bond->sva.domain = sva_domain_get(dev, mm);
+	if (IS_ERR(bond->sva.domain)) {
+		ret = PTR_ERR(bond->sva.domain);
 		goto err_free;
+	}
+
+	mutex_lock(&sva_lock);
+	ret = sva_get_pasid(mm, dev->iommu->max_pasids - 1);
+	mutex_unlock(&sva_lock);
+	if (ret)
+		goto err_put;
 
 	bond->sva.dev = dev;
 	bond->group = group;
@@ -298,11 +297,100 @@ static struct sva_bond *sva_bond_create(struct iommu_group *group,
 	return bond;
 
 err_put:
-	mmu_notifier_put(&bond->sva_mm->notifier);
+	sva_domain_put(bond->sva.domain);
 err_free:
 	kfree(bond);
 	return ERR_PTR(ret);
 }
+
+/* May the device of a bound driver use any address space at all? */
+static int sva_check(struct device *dev)
+{
+	if (!dev->iommu || !dev->iommu->iommu_dev)
+		return -ENODEV;
+
+	if (!dev_iommu_ops(dev)->domain_alloc_sva) {
+		dev_dbg(dev, "the IOMMU driver has no SVA\n");
+		return -ENODEV;
+	}
+
+	return iommu_kernel_tables_safe(dev) ? 0 : -EOPNOTSUPP;
+}
+
+/**
+ * __iommu_sva_domain_get() - what iommu_sva_domain_get() does where it is allowed
+ * @dev: the device, with an IOMMU driver that has domain_alloc_sva()
+ * @mm: the address space
+ *
+ * Context, return value: see there.
+ */
+struct iommu_domain *__iommu_sva_domain_get(struct device *dev,
+					    struct mm_struct *mm)
+{
+	const struct iommu_ops *ops = dev_iommu_ops(dev);
+	struct iommu_domain *domain = ERR_PTR(-ESRCH);
+	int ret;
+
+	ret = iommu_kernel_tables_get(ops);
+	if (ret)
+		return ERR_PTR(ret);
+
+	if (mmget_not_zero(mm)) {
+		domain = sva_domain_get(dev, mm);
+		mmput(mm);
+	}
+	if (IS_ERR(domain))
+		iommu_kernel_tables_put(ops);
+
+	return domain;
+}
+
+/**
+ * iommu_sva_domain_get() - get the domain that has the page tables of a process
+ * @dev: a device that is going to be attached to it; its driver is bound
+ * @mm: the address space, which the caller has a reference to
+ *
+ * For drivers that choose PASIDs themselves, where iommu_sva_bind_device() takes
+ * the one that stands for the process everywhere. The domain is attached,
+ * replaced and detached like others, on any number of devices of the same IOMMU
+ * driver. It can be kept for longer than the process lives; nothing can be
+ * attached to it any more then. The features that iommu_sva_bind_device() needs
+ * are needed here too.
+ *
+ * Context: process context, may sleep. mmap_lock of @mm not held.
+ * Return:
+ * * the domain, to be given back with iommu_sva_domain_put(), or ERR_PTR() of
+ * * %-ENODEV - the device has no IOMMU, or one that knows nothing of SVA
+ * * %-EOPNOTSUPP - the IOMMU would go on using page tables that the kernel has
+ *   freed
+ * * %-ESRCH - the process has exited
+ * * %-EINTR - a signal is pending, and @mm is not bound to any device
+ * * %-ENOMEM - no memory
+ * * an errno of the IOMMU driver
+ */
+struct iommu_domain *iommu_sva_domain_get(struct device *dev,
+					  struct mm_struct *mm)
+{
+	int ret = sva_check(dev);
+
+	return ret ? ERR_PTR(ret) : __iommu_sva_domain_get(dev, mm);
+}
+EXPORT_SYMBOL_GPL(iommu_sva_domain_get);
+
+/**
+ * iommu_sva_domain_put() - undo one iommu_sva_domain_get()
+ * @domain: what it returned; whatever was attached on behalf of that is detached
+ *
+ * Context: process context, may sleep.
+ */
+void iommu_sva_domain_put(struct iommu_domain *domain)
+{
+	const struct iommu_ops *ops = domain->owner;
+
+	sva_domain_put(domain);
+	iommu_kernel_tables_put(ops);
+}
+EXPORT_SYMBOL_GPL(iommu_sva_domain_put);
 
 /**
  * iommu_sva_bind() - what iommu_sva_bind_device() does where it is allowed
@@ -394,18 +482,9 @@ err_mmput:
 struct iommu_sva *iommu_sva_bind_device(struct device *dev,
 					struct mm_struct *mm)
 {
-	if (!dev->iommu || !dev->iommu->iommu_dev)
-		return ERR_PTR(-ENODEV);
+	int ret = sva_check(dev);
 
-	if (!dev_iommu_ops(dev)->domain_alloc_sva) {
-		dev_dbg(dev, "the IOMMU driver has no SVA\n");
-		return ERR_PTR(-ENODEV);
-	}
-
-	if (!iommu_kernel_tables_safe(dev))
-		return ERR_PTR(-EOPNOTSUPP);
-
-	return iommu_sva_bind(dev, mm);
+	return ret ? ERR_PTR(ret) : iommu_sva_bind(dev, mm);
 }
 EXPORT_SYMBOL_GPL(iommu_sva_bind_device);
 
@@ -451,7 +530,7 @@ void iommu_sva_unbind_device(struct iommu_sva *handle)
 	/* Nobody finds the bond any more: only its attachment led to it. */
 	iommu_group_put(group);
 	put_device(handle->dev);
-	mmu_notifier_put(&bond->sva_mm->notifier);
+	sva_domain_put(handle->domain);
 	kfree(bond);
 }
 EXPORT_SYMBOL_GPL(iommu_sva_unbind_device);

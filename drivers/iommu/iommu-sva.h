@@ -9,8 +9,10 @@
 
 struct mm_struct;
 
-/* iommu_sva_bind_device() without the check for kernel tables */
+/* Those of linux/iommu.h without the check for kernel tables */
 struct iommu_sva *iommu_sva_bind(struct device *dev, struct mm_struct *mm);
+struct iommu_domain *__iommu_sva_domain_get(struct device *dev,
+					    struct mm_struct *mm);
 
 /* io-pgfault.c: what serves the page requests of SVA domains */
 enum iommu_page_response_code iommu_sva_handle_iopf(struct iopf_group *group);

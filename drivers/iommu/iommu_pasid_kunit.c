@@ -61,10 +61,13 @@ struct mock {
  * struct mock_dev - a device
  * @dev: the device
  * @mock: its IOMMU
+ * @rid: the domain for requests without PASID
+ * @fail_rid: errno for the next attach_dev()
  * @table: the PASID table
  * @responses: number of responses per page request group
  * @codes: last response per page request group
  * @answered: woken by every response
+ * @attaches: number of times attach_dev_pasid() was called
  * @detaches: number of times detach_dev_pasid() was called
  * @released: the IOMMU driver has released it
  * @misused: the core has broken its promises to the driver
@@ -75,10 +78,13 @@ struct mock {
 struct mock_dev {
 	struct device		dev;
 	struct mock		*mock;
+	struct iommu_domain	*rid;
+	int			fail_rid;
 	struct iommu_domain	*table[MOCK_PASIDS];
 	atomic_t		responses[MOCK_GROUPS];
 	int			codes[MOCK_GROUPS];
 	wait_queue_head_t	answered;
+	unsigned int		attaches;
 	unsigned int		detaches;
 	bool			released;
 	bool			misused;
@@ -117,6 +123,7 @@ struct mock_handler {
 	atomic_t		calls;
 	int			requests;
 	bool			parks;
+	enum iommu_page_response_code code;
 };
 
 static struct mock *mock_current;
@@ -133,7 +140,13 @@ static struct mock_domain *to_mock_domain(struct iommu_domain *domain)
 
 static int mock_attach_dev(struct iommu_domain *domain, struct device *dev)
 {
-	return 0;
+	struct mock_dev *mdev = to_mock_dev(dev);
+	int ret = mdev->fail_rid;
+
+	mdev->fail_rid = 0;
+	if (!ret)
+		mdev->rid = domain;
+	return ret;
 }
 
 static int mock_attach_dev_pasid(struct iommu_domain *domain,
@@ -143,9 +156,10 @@ static int mock_attach_dev_pasid(struct iommu_domain *domain,
 	struct mock_dev *mdev = to_mock_dev(dev);
 	int ret = mdev->mock->fail_attach;
 
-	if (old || mdev->table[pasid] || mdev->released)
+	if (mdev->table[pasid] != old || domain == old || mdev->released)
 		mdev->misused = true;
 
+	mdev->attaches++;
 	mdev->mock->fail_attach = 0;
 	if (!ret)
 		mdev->table[pasid] = domain;
@@ -390,7 +404,7 @@ static enum iommu_page_response_code mock_handle(struct iopf_group *group)
 	complete(&handler->begun);
 	if (handler->parks)
 		wait_for_completion(&handler->go);
-	return IOMMU_PAGE_RESP_SUCCESS;
+	return handler->code;
 }
 
 static void mock_set_handler(struct iommu_domain *domain,
@@ -399,6 +413,7 @@ static void mock_set_handler(struct iommu_domain *domain,
 	memset(handler, 0, sizeof(*handler));
 	init_completion(&handler->begun);
 	init_completion(&handler->go);
+	handler->code = IOMMU_PAGE_RESP_SUCCESS;
 	domain->fault_data = handler;
 	domain->iopf_handler = mock_handle;
 }
@@ -486,6 +501,8 @@ struct mock_task {
 	struct work_struct	work;
 	struct completion	done;
 	struct iommu_domain	*domain;
+	struct iommu_domain	*new;
+	int			ret;
 	struct mock_dev		*mdev;
 	u32			pasid;
 	struct iommu_sva	*handle;
@@ -501,6 +518,10 @@ static void mock_task_do(struct work_struct *work)
 		task->handle = iommu_sva_bind(&task->mdev->dev, task->mm);
 	else if (task->handle)
 		iommu_sva_unbind_device(task->handle);
+	else if (task->new)
+		task->ret = iommu_replace_device_pasid(task->new,
+						       &task->mdev->dev,
+						       task->pasid);
 	else if (task->domain)
 		iommu_detach_device_pasid(task->domain, &task->mdev->dev,
 					  task->pasid);
@@ -1966,6 +1987,387 @@ static void race_test(struct kunit *test)
 	mock_dev_destroy(test, mdev);
 }
 
+static void replace_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct mock_dev *none = mock_dev_create(test, 0);
+	struct iommu_domain *first = mock_paging_domain(test);
+	struct iommu_domain *second = mock_paging_domain(test);
+	struct iommu_domain *rid = mock_paging_domain(test);
+	struct iommu_domain *foreign = mock_paging_domain(test);
+	static const struct iommu_ops foreign_ops = { };
+	struct device *dev = &mdev->dev;
+	struct iommu_group *group;
+
+	rid->ops = &mock_rid_domain_ops;
+	foreign->owner = &foreign_ops;
+
+	KUNIT_EXPECT_EQ(test, -ENOENT,
+			iommu_replace_device_pasid(first, dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(first, dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(first, dev, 2));
+
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			iommu_replace_device_pasid(second, dev, 0));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			iommu_replace_device_pasid(second, dev, 8));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			iommu_replace_device_pasid(foreign, dev, 1));
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+			iommu_replace_device_pasid(rid, dev, 1));
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+			iommu_replace_device_pasid(second, &none->dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, iommu_replace_device_pasid(first, dev, 1));
+	KUNIT_EXPECT_EQ(test, 2U, mdev->attaches);
+
+	KUNIT_EXPECT_EQ(test, 0, iommu_replace_device_pasid(second, dev, 1));
+	KUNIT_EXPECT_PTR_EQ(test, second, mdev->table[1]);
+	KUNIT_EXPECT_PTR_EQ(test, first, mdev->table[2]);
+	KUNIT_EXPECT_PTR_EQ(test, second,
+			    iommu_get_domain_for_dev_pasid(dev, 1, 0));
+	KUNIT_EXPECT_EQ(test, 0U, mdev->detaches);
+
+	mdev->mock->fail_attach = -ENXIO;
+	KUNIT_EXPECT_EQ(test, -ENXIO,
+			iommu_replace_device_pasid(first, dev, 1));
+	KUNIT_EXPECT_PTR_EQ(test, second,
+			    iommu_get_domain_for_dev_pasid(dev, 1, 0));
+
+	/* What was replaced is not attached. */
+	iommu_detach_device_pasid(first, dev, 1);
+	KUNIT_EXPECT_PTR_EQ(test, second, mdev->table[1]);
+	iommu_detach_device_pasid(second, dev, 1);
+	KUNIT_EXPECT_NULL(test, mdev->table[1]);
+	KUNIT_EXPECT_EQ(test, 1U, mdev->detaches);
+	iommu_detach_device_pasid(first, dev, 2);
+
+	group = iommu_group_get(dev);
+	KUNIT_EXPECT_EQ(test, 0, iommu_group_claim_dma_owner(group, &group));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			iommu_replace_device_pasid(second, dev, 1));
+	iommu_group_release_dma_owner(group);
+	iommu_group_put(group);
+
+	foreign->owner = &mock_ops;
+	iommu_domain_free(foreign);
+	iommu_domain_free(rid);
+	iommu_domain_free(second);
+	iommu_domain_free(first);
+	mock_dev_destroy(test, none);
+	mock_dev_destroy(test, mdev);
+}
+
+/* The PASID of a process stands for it, whoever asks. */
+static void replace_bond_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct iommu_sva *handle = iommu_sva_bind(&mdev->dev, mm);
+	u32 pasid;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(handle));
+	pasid = iommu_sva_get_pasid(handle);
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			iommu_replace_device_pasid(domain, &mdev->dev, pasid));
+	KUNIT_EXPECT_PTR_EQ(test, handle->domain, mdev->table[pasid]);
+
+	iommu_sva_unbind_device(handle);
+	mmput(mm);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void replace_no_memory_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct iommu_domain *domain[2];
+	bool *ignore, was, failed;
+	int i, n, ret, failures = 0;
+
+	if (!failslab_begin(test, &ignore, &was)) {
+		mock_dev_destroy(test, mdev);
+		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
+	}
+
+	for (i = 0; i < 2; i++)
+		domain[i] = mock_paging_domain(test);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain[0],
+							   &mdev->dev, 1000));
+	for (n = 1; n < 100; n++) {
+		failslab_arm(n);
+		ret = iommu_replace_device_pasid(domain[1], &mdev->dev, 1000);
+		failed = failslab_disarm();
+		if (!ret)
+			break;
+		failures++;
+		KUNIT_EXPECT_EQ(test, -ENOMEM, ret);
+		KUNIT_EXPECT_TRUE(test, failed);
+		KUNIT_EXPECT_PTR_EQ(test, domain[0], mdev->table[1000]);
+		KUNIT_EXPECT_PTR_EQ(test, domain[0],
+				    iommu_get_domain_for_dev_pasid(&mdev->dev,
+								   1000, 0));
+	}
+	*ignore = was;
+	KUNIT_EXPECT_FALSE(test, failed);
+	KUNIT_EXPECT_GE(test, failures, 1);
+
+	iommu_detach_device_pasid(domain[1], &mdev->dev, 1000);
+	for (i = 0; i < 2; i++)
+		iommu_domain_free(domain[i]);
+	mock_dev_destroy(test, mdev);
+}
+
+static void report_on_attach(struct mock_dev *mdev, struct iommu_domain *domain)
+{
+	if (mock_report_one(mdev, 1, 0))
+		mdev->misused = true;
+}
+
+/* Requests that may be about either domain are tried again. */
+static void replace_fault_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *first = mock_paging_domain(test);
+	struct iommu_domain *second = mock_paging_domain(test);
+	struct mock_handler handler, other;
+	struct device *dev = &mdev->dev;
+
+	/* The old one has no handler */
+	mock_set_handler(second, &handler);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(first, dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 1, 2, 0, 0, false));
+	mdev->on_attach = report_on_attach;
+	KUNIT_EXPECT_EQ(test, 0, iommu_replace_device_pasid(second, dev, 1));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
+	KUNIT_EXPECT_EQ(test, (int)IOMMU_PAGE_RESP_SUCCESS, mdev->codes[0]);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&handler.calls));
+
+	/* From now on it is all about the new one, without what came before. */
+	handler.code = IOMMU_PAGE_RESP_INVALID;
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 2));
+	mock_expect_response(test, mdev, 2, IOMMU_PAGE_RESP_INVALID);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&handler.calls));
+	KUNIT_EXPECT_EQ(test, 1, handler.requests);
+
+	/* The old one has a handler, which finds nothing */
+	mock_set_handler(first, &other);
+	atomic_set(&mdev->responses[0], 0);
+	KUNIT_EXPECT_EQ(test, 0, iommu_replace_device_pasid(first, dev, 1));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
+	KUNIT_EXPECT_EQ(test, (int)IOMMU_PAGE_RESP_SUCCESS, mdev->codes[0]);
+	KUNIT_EXPECT_EQ(test, 2, atomic_read(&handler.calls));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&other.calls));
+
+	/* Where nothing is replaced in the end, there is nothing to try. */
+	other.code = IOMMU_PAGE_RESP_INVALID;
+	mdev->on_attach = NULL;
+	mdev->mock->fail_attach = -ENXIO;
+	KUNIT_EXPECT_EQ(test, -ENXIO,
+			iommu_replace_device_pasid(second, dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 3));
+	mock_expect_response(test, mdev, 3, IOMMU_PAGE_RESP_INVALID);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&other.calls));
+
+	iommu_detach_device_pasid(first, dev, 1);
+	iommu_domain_free(second);
+	iommu_domain_free(first);
+	mock_dev_destroy(test, mdev);
+}
+
+static void replace_waits_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *slow = mock_paging_domain(test);
+	struct iommu_domain *fast = mock_paging_domain(test);
+	struct mock_handler slow_handler, fast_handler;
+	struct mock_task replace = { .new = fast, .mdev = mdev, .pasid = 1 };
+	struct mock_task again = { .new = slow, .mdev = mdev, .pasid = 1 };
+	struct mock_task detach = { .domain = fast, .mdev = mdev, .pasid = 1 };
+	struct device *dev = &mdev->dev;
+
+	mock_set_handler(slow, &slow_handler);
+	mock_set_handler(fast, &fast_handler);
+	slow_handler.parks = true;
+	slow_handler.code = IOMMU_PAGE_RESP_INVALID;
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(slow, dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
+	wait_for_completion(&slow_handler.begun);
+
+	/* The new one is in use, and the old one not yet out of it. */
+	mock_task_start(&replace);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&replace));
+	KUNIT_EXPECT_PTR_EQ(test, fast, mdev->table[1]);
+	KUNIT_EXPECT_PTR_EQ(test, fast,
+			    iommu_get_domain_for_dev_pasid(dev, 1, 0));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 1));
+	KUNIT_EXPECT_TRUE(test, mock_wait_response(mdev, 1));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&fast_handler.calls));
+
+	/* Whoever wants to change that waits, and the PASID is still taken. */
+	mock_task_start(&detach);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&detach));
+	mock_task_start(&again);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&again));
+	KUNIT_EXPECT_PTR_EQ(test, fast, mdev->table[1]);
+	KUNIT_EXPECT_EQ(test, 0U, mdev->detaches);
+	KUNIT_EXPECT_EQ(test, -EBUSY, iommu_attach_device_pasid(slow, dev, 1));
+
+	complete_all(&slow_handler.go);
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&replace));
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&detach));
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&again));
+	KUNIT_EXPECT_EQ(test, 0, replace.ret);
+	KUNIT_EXPECT_EQ(test, -ENOENT, again.ret);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
+	KUNIT_EXPECT_EQ(test, (int)IOMMU_PAGE_RESP_SUCCESS, mdev->codes[0]);
+	KUNIT_EXPECT_NULL(test, mdev->table[1]);
+	KUNIT_EXPECT_EQ(test, 1U, mdev->detaches);
+
+	iommu_domain_free(fast);
+	iommu_domain_free(slow);
+	mock_dev_destroy(test, mdev);
+}
+
+static void detach_all_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 4);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct device *dev = &mdev->dev;
+	struct iommu_sva *old, *new;
+	u32 pasid;
+
+	old = iommu_sva_bind(dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(old));
+	pasid = iommu_sva_get_pasid(old);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 14));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 15));
+	iommu_detach_device_all_pasids(dev);
+	KUNIT_EXPECT_TRUE(test, xa_empty(&dev->iommu->attachments));
+	KUNIT_EXPECT_EQ(test, 3U, mdev->detaches);
+
+	/* The handle of a bond is still to be given back, and only that. */
+	new = iommu_sva_bind(dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(new));
+	iommu_sva_unbind_device(old);
+	KUNIT_EXPECT_NOT_NULL(test, mdev->table[pasid]);
+	iommu_sva_unbind_device(new);
+	KUNIT_EXPECT_EQ(test, 4U, mdev->detaches);
+
+	iommu_detach_device_all_pasids(dev);
+	KUNIT_EXPECT_EQ(test, 4U, mdev->detaches);
+	mmput(mm);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+/* The domain of a process where the driver wants it */
+static void sva_domain_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 4);
+	struct iommu_domain *paging = mock_paging_domain(test);
+	struct device *dev = &mdev->dev;
+	struct iommu_domain *sva[2];
+	struct mm_struct *mm[2];
+	unsigned long addr;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		mm[i] = mock_mm_alloc(test);
+		sva[i] = __iommu_sva_domain_get(dev, mm[i]);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(sva[i]));
+	}
+	KUNIT_EXPECT_PTR_NE(test, sva[0], sva[1]);
+	KUNIT_EXPECT_PTR_EQ(test, sva[0], __iommu_sva_domain_get(dev, mm[0]));
+	iommu_sva_domain_put(sva[0]);
+	addr = mock_mmap(mm[1], PAGE_SIZE, PROT_READ);
+
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(sva[0], dev, 14));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(sva[0], dev, 15));
+	KUNIT_EXPECT_FALSE(test, pasid_valid(mm[0]->pasid));
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 15, 0, addr,
+					     IOMMU_FAULT_PERM_READ, true));
+	mock_expect_response(test, mdev, 0, IOMMU_PAGE_RESP_INVALID);
+
+	/* One process after the other, and back from a paging domain */
+	KUNIT_EXPECT_EQ(test, 0, iommu_replace_device_pasid(sva[1], dev, 15));
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 15, 1, addr,
+					     IOMMU_FAULT_PERM_READ, true));
+	mock_expect_response(test, mdev, 1, IOMMU_PAGE_RESP_SUCCESS);
+	KUNIT_EXPECT_EQ(test, 0, iommu_replace_device_pasid(paging, dev, 15));
+	KUNIT_EXPECT_EQ(test, 0, iommu_replace_device_pasid(sva[1], dev, 15));
+	KUNIT_EXPECT_PTR_EQ(test, sva[0], mdev->table[14]);
+	KUNIT_EXPECT_PTR_EQ(test, sva[1], mdev->table[15]);
+
+	/* It does not keep the process from exiting. */
+	mmput(mm[0]);
+	KUNIT_EXPECT_EQ(test, 1U, to_mock_domain(sva[0])->quiesced);
+	KUNIT_EXPECT_EQ(test, 0U, to_mock_domain(sva[1])->quiesced);
+	KUNIT_EXPECT_EQ(test, -ESRCH,
+			iommu_attach_device_pasid(sva[0], dev, 13));
+	KUNIT_EXPECT_EQ(test, -ESRCH,
+			iommu_replace_device_pasid(sva[0], dev, 15));
+	KUNIT_EXPECT_EQ(test, 0, iommu_replace_device_pasid(sva[1], dev, 14));
+	iommu_sva_domain_put(sva[0]);
+
+	iommu_detach_device_all_pasids(dev);
+	iommu_sva_domain_put(sva[1]);
+	mmput(mm[1]);
+	iommu_domain_free(paging);
+	mock_dev_destroy(test, mdev);
+}
+
+static void replace_group_test(struct kunit *test)
+{
+	struct mock *mock = test->priv;
+	struct mock_dev *a = mock_dev_create(test, 3), *b;
+	struct iommu_domain *pasid = mock_paging_domain(test);
+	struct iommu_domain *first = mock_paging_domain(test);
+	struct iommu_domain *second = mock_paging_domain(test);
+	static const struct iommu_ops foreign_ops = { };
+	struct iommu_group *group = iommu_group_get(&a->dev);
+
+	KUNIT_EXPECT_EQ(test, -ENOENT,
+			iommu_group_replace_domain(group, first));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(pasid, &a->dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_group(first, group));
+	KUNIT_EXPECT_EQ(test, -EBUSY, iommu_attach_group(second, group));
+	KUNIT_EXPECT_EQ(test, 0, iommu_group_replace_domain(group, second));
+	KUNIT_EXPECT_PTR_EQ(test, second, a->rid);
+	KUNIT_EXPECT_PTR_EQ(test, second, iommu_get_domain_for_dev(&a->dev));
+	KUNIT_EXPECT_PTR_EQ(test, pasid, a->table[1]);
+
+	first->owner = &foreign_ops;
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			iommu_group_replace_domain(group, first));
+	first->owner = &mock_ops;
+
+	/* What fails leaves all devices where they were. */
+	iommu_detach_device_pasid(pasid, &a->dev, 1);
+	iommu_detach_group(second, group);
+	mock->group = group;
+	b = mock_dev_create(test, 3);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_group(second, group));
+	b->fail_rid = -ENXIO;
+	KUNIT_EXPECT_EQ(test, -ENXIO,
+			iommu_group_replace_domain(group, first));
+	KUNIT_EXPECT_PTR_EQ(test, second, a->rid);
+	KUNIT_EXPECT_PTR_EQ(test, second, b->rid);
+	KUNIT_EXPECT_PTR_EQ(test, second, iommu_get_domain_for_dev(&a->dev));
+	KUNIT_EXPECT_EQ(test, 0, iommu_group_replace_domain(group, first));
+	KUNIT_EXPECT_PTR_EQ(test, first, a->rid);
+	KUNIT_EXPECT_PTR_EQ(test, first, b->rid);
+
+	iommu_detach_group(first, group);
+	mock_dev_destroy(test, b);
+	mock_dev_destroy(test, a);
+	iommu_group_put(group);
+	iommu_domain_free(second);
+	iommu_domain_free(first);
+	iommu_domain_free(pasid);
+}
+
 static int iommu_pasid_test_init(struct kunit *test)
 {
 	struct mock *mock;
@@ -2049,6 +2451,14 @@ static struct kunit_case iommu_pasid_test_cases[] = {
 	KUNIT_CASE(sva_unbind_waits_test),
 	KUNIT_CASE(bind_before_unbind_test),
 	KUNIT_CASE(race_test),
+	KUNIT_CASE(replace_test),
+	KUNIT_CASE(replace_bond_test),
+	KUNIT_CASE(replace_no_memory_test),
+	KUNIT_CASE(replace_fault_test),
+	KUNIT_CASE(replace_waits_test),
+	KUNIT_CASE(replace_group_test),
+	KUNIT_CASE(detach_all_test),
+	KUNIT_CASE(sva_domain_test),
 	{ }
 };
 

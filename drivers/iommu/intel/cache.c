@@ -139,7 +139,7 @@ static void cache_keys(const struct dmar_domain *domain,
 	key[0] = (struct intel_cache_tag) {
 		.iommu = info->iommu,
 		.pasid = domain->flags & DOMAIN_FLAG_USE_FIRST_LEVEL ?
-			 pasid : PASID_RID2PASID,
+			 pasid : INVALID_IOASID,
 		.did = did,
 	};
 	key[1] = (struct intel_cache_tag) {
@@ -215,8 +215,8 @@ int intel_cache_attach(struct dmar_domain *domain,
  * @pasid: the PASID
  * @did: domain ID that its entry had
  *
- * The entry has been torn down, and with it everything that was cached has been
- * invalidated: an entry of the array lives until that is done, so that
+ * The entry has been torn down or replaced, and everything that was cached of it
+ * has been invalidated: an entry of the array lives until that is done, so that
  * intel_cache_quiesce() does not overtake a detach.
  *
  * Context: any, group mutex held. Needs no memory.
@@ -296,7 +296,7 @@ static unsigned int cache_fill_iotlb(const struct intel_cache_tag *tag,
 				     const struct intel_cache_range *range,
 				     struct qi_desc *desc)
 {
-	bool second_level = tag->pasid == PASID_RID2PASID;
+	bool second_level = tag->pasid == INVALID_IOASID;
 	const struct intel_iommu *iommu = tag->iommu;
 	unsigned int i;
 
@@ -573,7 +573,8 @@ void intel_cache_set_page_snoop(struct dmar_domain *domain)
 	for (i = 0; cache && i < cache->num; i++)
 		if (cache->tag[i].info && !READ_ONCE(cache->tag[i].dead))
 			intel_pasid_set_page_snoop(cache->tag[i].info,
-						   cache->tag[i].pasid);
+						   cache->tag[i].pasid,
+						   cache->tag[i].did);
 	rcu_read_unlock();
 }
 

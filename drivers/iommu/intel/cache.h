@@ -18,8 +18,8 @@ struct qi_desc;
  * struct intel_cache_tag - something that holds translations of a domain
  * @iommu: the unit
  * @info: the device that may have a TLB, NULL for the IOTLB of @iommu
- * @pasid: the PASID that the translations are for; 0 in the IOTLB, where those by
- *	   second level tables are known by the domain ID alone
+ * @pasid: the PASID that the translations are for; INVALID_IOASID in the IOTLB,
+ *	   where those by second level tables are known by the domain ID alone
  * @did: their domain ID, in the IOTLB
  * @users: how many attachments use this, protected by the lock of the domain
  * @dead: @users dropped to zero

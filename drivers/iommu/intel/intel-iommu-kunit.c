@@ -28,6 +28,8 @@
 #define TEST_PASID		0x1234
 #define TEST_DID		0xabcd
 #define TEST_PGD		0x123456789000
+#define TEST_DID_2		0x1357
+#define TEST_PGD_2		0x2468ace02000
 #define TEST_PASID_CAP		0x100
 #define TEST_PASID_WIDTH	16
 #define TEST_ROUNDS		10
@@ -39,17 +41,29 @@ struct test_ctx {
 	struct pci_bus			*bus;
 	struct task_struct		*unit;
 	unsigned int			head;
+	u32				pasid;
 
 	/* What the unit found */
 	struct qi_desc			desc[TEST_MAX_DESCS];
 	struct pasid_entry		seen[TEST_MAX_DESCS];
+	struct pasid_entry		walked[TEST_MAX_DESCS];
 	unsigned int			num;
 	unsigned int			waits;
 	unsigned int			drains;
 
+	/* What is done at the first descriptor, and what it found */
+	void				(*meanwhile)(struct test_ctx *ctx);
+	struct iommu_domain		*from;
+	struct iommu_domain		*to;
+	struct pasid_entry		next;
+	unsigned int			told_from;
+	unsigned int			told_to;
+
 	/* The entry that it looks at, and what is there while word 0 is not 0 */
 	struct pasid_entry		*entry;
 	struct pasid_entry		expect;
+	struct pasid_entry		expect_next;
+	struct pasid_dir_entry		*pde;
 	unsigned int			looks;
 	unsigned int			torn;
 };
@@ -143,10 +157,16 @@ static void test_unit_fetch(struct test_ctx *ctx, const struct qi_desc *desc)
 		return;
 	}
 
+	if (!ctx->num && ctx->meanwhile)
+		ctx->meanwhile(ctx);
+
 	if (ctx->num < TEST_MAX_DESCS) {
 		ctx->desc[ctx->num] = *desc;
-		if (ctx->entry)
+		if (ctx->entry) {
 			ctx->seen[ctx->num] = *ctx->entry;
+			ctx->walked[ctx->num] = *intel_pasid_entry(ctx->info,
+								   ctx->pasid);
+		}
 	}
 	ctx->num++;
 }
@@ -190,6 +210,7 @@ static void test_unit_start(struct kunit *test, u32 pasid)
 	ctx->num = 0;
 	ctx->waits = 0;
 	ctx->drains = 0;
+	ctx->pasid = pasid;
 	ctx->entry = intel_pasid_entry(ctx->info, pasid);
 	ctx->unit = kthread_create(test_unit, ctx, "intel-iommu-kunit");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(ctx->unit));
@@ -205,6 +226,7 @@ static void test_unit_stop(struct test_ctx *ctx)
 	kthread_stop(ctx->unit);
 	migrate_enable();
 	ctx->entry = NULL;
+	ctx->meanwhile = NULL;
 }
 
 static void test_expect_entry(struct kunit *test, const struct pasid_entry *pte,
@@ -236,7 +258,7 @@ static void test_install(struct kunit *test, u32 pasid,
 {
 	struct test_ctx *ctx = test->priv;
 
-	KUNIT_ASSERT_EQ(test, 0, intel_pasid_prepare(ctx->info, pasid));
+	KUNIT_ASSERT_EQ(test, 0, intel_pasid_prepare(ctx->info, pasid, false));
 	intel_pasid_install(ctx->info, pasid, pte);
 }
 
@@ -299,11 +321,11 @@ static void test_table_growth(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dir[0].val, virt_to_phys(first) | 1);
 	for (i = 1; i < 1 << (TEST_PASID_WIDTH - 6); i++)
 		KUNIT_EXPECT_EQ(test, dir[i].val, 0);
-	KUNIT_EXPECT_EQ(test, 0, intel_pasid_prepare(info, 0));
+	KUNIT_EXPECT_EQ(test, 0, intel_pasid_prepare(info, 0, false));
 	KUNIT_EXPECT_NULL(test, intel_pasid_entry(info, TEST_PASID));
 
 	/* One leaf for 64 of them, which does not move any more */
-	KUNIT_ASSERT_EQ(test, 0, intel_pasid_prepare(info, TEST_PASID));
+	KUNIT_ASSERT_EQ(test, 0, intel_pasid_prepare(info, TEST_PASID, false));
 	leaf = intel_pasid_entry(info, TEST_PASID & ~63);
 	KUNIT_ASSERT_NOT_NULL(test, leaf);
 	KUNIT_EXPECT_EQ(test, dir[TEST_PASID >> 6].val,
@@ -311,23 +333,28 @@ static void test_table_growth(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, memchr_inv(leaf, 0, PAGE_SIZE));
 	KUNIT_EXPECT_PTR_EQ(test, intel_pasid_entry(info, TEST_PASID),
 			    leaf + (TEST_PASID & 63));
-	KUNIT_EXPECT_EQ(test, 0, intel_pasid_prepare(info, TEST_PASID | 63));
+	KUNIT_EXPECT_EQ(test, 0,
+			intel_pasid_prepare(info, TEST_PASID | 63, false));
 	KUNIT_EXPECT_EQ(test, dir[TEST_PASID >> 6].val,
 			virt_to_phys(leaf) | 1);
 
 	/* What is in use is not given away, neighbours are not touched */
 	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
 	intel_pasid_install(info, TEST_PASID, &pte);
-	KUNIT_EXPECT_EQ(test, -EBUSY, intel_pasid_prepare(info, TEST_PASID));
-	KUNIT_EXPECT_EQ(test, 0, intel_pasid_prepare(info, TEST_PASID + 1));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			intel_pasid_prepare(info, TEST_PASID, false));
+	KUNIT_EXPECT_EQ(test, 0,
+			intel_pasid_prepare(info, TEST_PASID + 1, false));
 	memset(&leaf[TEST_PASID & 63], 0, sizeof(*leaf));
 	KUNIT_EXPECT_NULL(test, memchr_inv(leaf, 0, PAGE_SIZE));
 
 	/* Up to the last PASID of the device, and no further */
 	KUNIT_EXPECT_EQ(test, 0,
-			intel_pasid_prepare(info, (1 << TEST_PASID_WIDTH) - 1));
+			intel_pasid_prepare(info, (1 << TEST_PASID_WIDTH) - 1,
+					    false));
 	KUNIT_EXPECT_EQ(test, -EINVAL,
-			intel_pasid_prepare(info, info->pasid_table->max_pasid));
+			intel_pasid_prepare(info, info->pasid_table->max_pasid,
+					    false));
 	KUNIT_EXPECT_NULL(test, intel_pasid_entry(info,
 						  info->pasid_table->max_pasid));
 }
@@ -358,7 +385,8 @@ static void test_store_order(struct kunit *test)
 		pte.val[i] = i;
 	ctx->expect = pte;
 
-	KUNIT_ASSERT_EQ(test, 0, intel_pasid_prepare(ctx->info, TEST_PASID));
+	KUNIT_ASSERT_EQ(test, 0,
+			intel_pasid_prepare(ctx->info, TEST_PASID, false));
 	test_unit_start(test, TEST_PASID);
 	hw_breakpoint_init(&attr);
 	attr.bp_addr = (unsigned long)&ctx->entry->val[0];
@@ -489,7 +517,7 @@ static void test_quiet(struct kunit *test)
 	intel_pasid_quiet(ctx->info, TEST_PASID, TEST_PGD);
 	test_expect_entry(test, entry, 0x4a, 0x80abcd, 0x123456789020);
 	KUNIT_EXPECT_EQ(test, -EBUSY,
-			intel_pasid_prepare(ctx->info, TEST_PASID));
+			intel_pasid_prepare(ctx->info, TEST_PASID, false));
 
 	/* A detach has to do all that it does otherwise */
 	test_unit_start(test, TEST_PASID);
@@ -512,7 +540,8 @@ static void test_install_caching_mode(struct kunit *test)
 
 	ctx->iommu->cap |= BIT_ULL(7);
 	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
-	KUNIT_ASSERT_EQ(test, 0, intel_pasid_prepare(ctx->info, TEST_PASID));
+	KUNIT_ASSERT_EQ(test, 0,
+			intel_pasid_prepare(ctx->info, TEST_PASID, false));
 	test_unit_start(test, TEST_PASID);
 	intel_pasid_install(ctx->info, TEST_PASID, &pte);
 	test_unit_stop(ctx);
@@ -534,8 +563,10 @@ static void test_page_snoop(struct kunit *test)
 	entry = intel_pasid_entry(ctx->info, TEST_PASID);
 
 	test_unit_start(test, TEST_PASID);
-	intel_pasid_set_page_snoop(ctx->info, TEST_PASID);
-	intel_pasid_set_page_snoop(ctx->info, TEST_PASID + 1);
+	intel_pasid_set_page_snoop(ctx->info, TEST_PASID, TEST_DID_2);
+	KUNIT_EXPECT_EQ(test, ctx->num, 0);
+	intel_pasid_set_page_snoop(ctx->info, TEST_PASID, TEST_DID);
+	intel_pasid_set_page_snoop(ctx->info, TEST_PASID + 1, TEST_DID);
 	test_unit_stop(ctx);
 
 	KUNIT_EXPECT_EQ(test, ctx->num, 3);
@@ -543,6 +574,228 @@ static void test_page_snoop(struct kunit *test)
 	test_expect_entry(test, &ctx->seen[0], 0x49, 0x180abcd,
 			  0x123456789020);
 	KUNIT_EXPECT_EQ(test, entry[1].val[1], 0);
+}
+
+static void test_expect_same(struct kunit *test, const struct pasid_entry *pte,
+			     const struct pasid_entry *expect)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(pte->val); i++)
+		KUNIT_EXPECT_EQ(test, pte->val[i], expect->val[i]);
+}
+
+/*
+ * Where the unit has found the leaf it finds the old entry as it was, for as long
+ * as it has not been told. A walk from the top finds the new one.
+ */
+static void test_replace_one(struct kunit *test, u32 pasid,
+			     const struct pasid_entry *old,
+			     const struct pasid_entry *new, u64 iotlb, u64 dev)
+{
+	struct test_ctx *ctx = test->priv;
+	struct device_domain_info *info = ctx->info;
+	struct pasid_dir_entry *pde = &info->pasid_table->dir[pasid >> 6];
+	u64 before = pde->val;
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, 0, intel_pasid_prepare(info, pasid, true));
+	KUNIT_EXPECT_EQ(test, pde->val, before);
+	test_unit_start(test, pasid);
+	intel_pasid_replace(info, pasid, new);
+	test_unit_stop(ctx);
+
+	/* A directory entry has neither PASID nor domain ID: all of them */
+	KUNIT_EXPECT_EQ(test, ctx->num, 3);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+	test_expect_desc(test, 0, 0x37, 0);
+	test_expect_desc(test, 1, iotlb, 0);
+	KUNIT_EXPECT_EQ(test, ctx->desc[2].qw0, dev);
+	for (i = 0; i < 3; i++) {
+		test_expect_same(test, &ctx->seen[i], old);
+		test_expect_same(test, &ctx->walked[i], new);
+	}
+	KUNIT_EXPECT_NE(test, pde->val, before);
+	KUNIT_EXPECT_EQ(test, pde->val & ~PDE_PFN_MASK, 1);
+}
+
+static void test_replace(struct kunit *test)
+{
+	struct pasid_entry first, second, pass, other, *leaf;
+	struct test_ctx *ctx = test->priv;
+
+	intel_pasid_make_first_level(&first, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	intel_pasid_make_second_level(&second, ctx->iommu, TEST_PGD_2, 2,
+				      TEST_DID_2);
+	intel_pasid_make_pass_through(&pass, ctx->iommu);
+	intel_pasid_make_first_level(&other, ctx->iommu, TEST_PGD_2,
+				     TEST_DID_2, 0);
+	test_install(test, TEST_PASID, &first);
+	test_install(test, TEST_PASID + 1, &other);
+
+	/* It is the old domain ID that hardware has to forget */
+	test_replace_one(test, TEST_PASID, &first, &second, 0x00001234abcd0026,
+			 0xabc012341234d008);
+	test_replace_one(test, TEST_PASID, &second, &pass, 0x0000000013570022,
+			 0xabc012341234d008);
+	test_replace_one(test, TEST_PASID, &pass, &first, 0x0000123400010026,
+			 0xabc012341234d008);
+
+	/* Neighbours are what they were */
+	leaf = intel_pasid_entry(ctx->info, TEST_PASID & ~63);
+	test_expect_same(test, &leaf[(TEST_PASID & 63) + 1], &other);
+	memset(&leaf[TEST_PASID & 63], 0, 2 * sizeof(*leaf));
+	KUNIT_EXPECT_NULL(test, memchr_inv(leaf, 0, PAGE_SIZE));
+
+	/* So are the leaves of others */
+	test_install(test, PASID_RID2PASID, &second);
+	test_replace_one(test, PASID_RID2PASID, &second, &first,
+			 0x0000000013570022, 0xabc012340000d003);
+	test_expect_same(test, intel_pasid_entry(ctx->info, 0), &first);
+	KUNIT_EXPECT_NULL(test, memchr_inv(leaf, 0, PAGE_SIZE));
+}
+
+/* After a store to a directory entry: all that it refers to is there */
+static void test_look_below(struct perf_event *bp,
+			    struct perf_sample_data *data,
+			    struct pt_regs *regs)
+{
+	struct test_ctx *ctx = bp->overflow_handler_context;
+	const struct pasid_entry *pte;
+
+	ctx->looks++;
+	pte = get_pasid_table_from_pde(ctx->pde);
+	if (!pte) {
+		ctx->torn++;
+		return;
+	}
+	pte += TEST_PASID & 63;
+	if (memcmp(&pte[0], &ctx->expect, sizeof(*pte)) ||
+	    memcmp(&pte[1], &ctx->expect_next, sizeof(*pte)))
+		ctx->torn++;
+}
+
+static void test_replace_order(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct perf_event * __percpu *bp;
+	struct pasid_entry pte[2];
+	struct perf_event_attr attr;
+	unsigned int i;
+
+	intel_pasid_make_first_level(&pte[0], ctx->iommu, TEST_PGD, TEST_DID, 0);
+	intel_pasid_make_second_level(&pte[1], ctx->iommu, TEST_PGD_2, 2,
+				      TEST_DID_2);
+	for (i = 3; i < ARRAY_SIZE(pte[1].val); i++)
+		pte[1].val[i] = i;
+	ctx->expect_next = pte[0];
+	test_install(test, TEST_PASID, &pte[0]);
+	test_install(test, TEST_PASID + 1, &pte[0]);
+
+	ctx->pde = &ctx->info->pasid_table->dir[TEST_PASID >> 6];
+	test_unit_start(test, TEST_PASID);
+	/* It is freed after the first round */
+	ctx->entry = NULL;
+	hw_breakpoint_init(&attr);
+	attr.bp_addr = (unsigned long)ctx->pde;
+	attr.bp_len = HW_BREAKPOINT_LEN_8;
+	attr.bp_type = HW_BREAKPOINT_W;
+	bp = register_wide_hw_breakpoint(&attr, test_look_below, ctx);
+	KUNIT_EXPECT_FALSE(test, IS_ERR((void __force *)bp));
+
+	for (i = 1; i <= TEST_ROUNDS; i++) {
+		ctx->expect = pte[i & 1];
+		if (intel_pasid_prepare(ctx->info, TEST_PASID, true))
+			break;
+		intel_pasid_replace(ctx->info, TEST_PASID, &pte[i & 1]);
+	}
+	if (!IS_ERR((void __force *)bp))
+		unregister_wide_hw_breakpoint(bp);
+	test_unit_stop(ctx);
+
+	KUNIT_EXPECT_EQ(test, ctx->looks, TEST_ROUNDS);
+	KUNIT_EXPECT_EQ(test, ctx->torn, 0);
+	KUNIT_EXPECT_EQ(test, ctx->num, 3 * TEST_ROUNDS);
+	KUNIT_EXPECT_EQ(test, ctx->waits, TEST_ROUNDS);
+}
+
+/* Where one word differs it is stored in place, and nobody else is affected */
+static void test_replace_word(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry old, new, *entry;
+
+	intel_pasid_make_first_level(&old, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	intel_pasid_make_first_level(&new, ctx->iommu, TEST_PGD_2, TEST_DID, 0);
+	test_install(test, TEST_PASID, &old);
+	entry = intel_pasid_entry(ctx->info, TEST_PASID);
+
+	KUNIT_ASSERT_EQ(test, 0,
+			intel_pasid_prepare(ctx->info, TEST_PASID, true));
+	test_unit_start(test, TEST_PASID);
+	intel_pasid_replace(ctx->info, TEST_PASID, &new);
+	test_unit_stop(ctx);
+
+	KUNIT_EXPECT_EQ(test, ctx->num, 3);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 1);
+	test_expect_desc(test, 0, 0x00001234abcd0017, 0);
+	test_expect_desc(test, 1, 0x00001234abcd0026, 0);
+	test_expect_desc(test, 2, 0xabc012341234d008, 0x7ffffffffffff800);
+	test_expect_same(test, &ctx->seen[0], &new);
+	KUNIT_EXPECT_PTR_EQ(test, entry,
+			    intel_pasid_entry(ctx->info, TEST_PASID));
+}
+
+/* Processes exit whenever they like */
+static void test_quiet_meanwhile(struct test_ctx *ctx)
+{
+	intel_pasid_quiet(ctx->info, TEST_PASID, TEST_PGD);
+	intel_pasid_quiet(ctx->info, TEST_PASID + 1, TEST_PGD_2);
+	ctx->next = ctx->entry[1];
+}
+
+static void test_replace_and_quiet(struct kunit *test)
+{
+	struct pasid_entry old, new, other, *entry;
+	struct test_ctx *ctx = test->priv;
+
+	intel_pasid_make_first_level(&old, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	intel_pasid_make_second_level(&new, ctx->iommu, TEST_PGD, 2,
+				      TEST_DID_2);
+	intel_pasid_make_first_level(&other, ctx->iommu, TEST_PGD_2, TEST_DID,
+				     0);
+	test_install(test, TEST_PASID, &old);
+	test_install(test, TEST_PASID + 1, &other);
+	test_install(test, TEST_PASID + 2, &other);
+
+	/* Between having been prepared and being done */
+	KUNIT_ASSERT_EQ(test, 0,
+			intel_pasid_prepare(ctx->info, TEST_PASID, true));
+	intel_pasid_quiet(ctx->info, TEST_PASID + 2, TEST_PGD_2);
+
+	test_unit_start(test, TEST_PASID);
+	ctx->meanwhile = test_quiet_meanwhile;
+	intel_pasid_replace(ctx->info, TEST_PASID, &new);
+	test_unit_stop(ctx);
+
+	/* In the leaf that the unit may still know ... */
+	test_expect_entry(test, &ctx->seen[0], 0x4a, 0x80abcd, 0x123456789020);
+	test_expect_entry(test, &ctx->next, 0x4a, 0x80abcd, 0x2468ace02020);
+	/* ... and in the one that takes its place, but for what is not theirs */
+	entry = intel_pasid_entry(ctx->info, TEST_PASID);
+	test_expect_same(test, &entry[0], &new);
+	test_expect_entry(test, &entry[1], 0x4a, 0x80abcd, 0x2468ace02020);
+	test_expect_entry(test, &entry[2], 0x4a, 0x80abcd, 0x2468ace02020);
+
+	/* What is quiet is replaced like everything else */
+	KUNIT_ASSERT_EQ(test, 0,
+			intel_pasid_prepare(ctx->info, TEST_PASID + 1, true));
+	test_unit_start(test, TEST_PASID + 1);
+	intel_pasid_replace(ctx->info, TEST_PASID + 1, &new);
+	test_unit_stop(ctx);
+	KUNIT_EXPECT_EQ(test, ctx->num, 3);
+	test_expect_desc(test, 0, 0x37, 0);
+	test_expect_desc(test, 1, 0x00001235abcd0026, 0);
 }
 
 static void test_range_descs(struct kunit *test)
@@ -719,6 +972,249 @@ static void test_sva_exit(struct kunit *test)
 	ops->free(domain);
 }
 
+/* How many descriptors an unmap in a domain would submit */
+static unsigned int test_told(struct iommu_domain *domain)
+{
+	static const struct intel_cache_range range = {
+		.num = 1,
+		.addr[0] = 0x7f0012345000,
+	};
+	struct qi_desc desc[INTEL_CACHE_BATCH];
+	const struct intel_cache *cache;
+	unsigned int pos = 0, num = 0;
+
+	rcu_read_lock();
+	cache = rcu_dereference(to_dmar_domain(domain)->cache);
+	if (cache && cache->num)
+		num = intel_cache_fill(cache, &pos, &range, false, desc);
+	rcu_read_unlock();
+	return num;
+}
+
+static void test_told_meanwhile(struct test_ctx *ctx)
+{
+	ctx->told_from = test_told(ctx->from);
+	ctx->told_to = test_told(ctx->to);
+}
+
+static void test_replace_domain(struct kunit *test, struct iommu_domain *from,
+				struct iommu_domain *to, u64 pasid_cache,
+				u64 iotlb)
+{
+	struct test_ctx *ctx = test->priv;
+	struct device *dev = ctx->info->dev;
+
+	ctx->from = from;
+	ctx->to = to;
+	test_unit_start(test, TEST_PASID);
+	ctx->meanwhile = test_told_meanwhile;
+	KUNIT_EXPECT_EQ(test, 0, to->ops->attach_dev_pasid(to, dev, TEST_PASID,
+							   from));
+	test_unit_stop(ctx);
+
+	/* An entry, then what the device has asked for: a round for each */
+	KUNIT_EXPECT_EQ(test, ctx->num, 5);
+	KUNIT_EXPECT_EQ(test, ctx->waits, 2);
+	KUNIT_EXPECT_EQ(test, ctx->drains, 1);
+	test_expect_desc(test, 0, pasid_cache, 0);
+	test_expect_desc(test, 1, iotlb, 0);
+	test_expect_desc(test, 2, 0xabc012341234d008, 0x7ffffffffffff800);
+
+	/* Both are told until hardware has forgotten the one, then the other */
+	KUNIT_EXPECT_EQ(test, ctx->told_from, 2);
+	KUNIT_EXPECT_EQ(test, ctx->told_to, 2);
+	KUNIT_EXPECT_EQ(test, test_told(from), 0);
+	KUNIT_EXPECT_EQ(test, test_told(to), 2);
+}
+
+static void test_sva_replace(struct kunit *test)
+{
+	struct iommu_domain *a = test_sva_domain(test), *b;
+	struct test_ctx *ctx = test->priv;
+	struct device *dev = ctx->info->dev;
+	struct pasid_entry *entry;
+
+	b = intel_svm_domain_alloc(dev, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(b));
+	b->mm = test_alloc(test, sizeof(*b->mm));
+	b->mm->pgd = test_alloc(test, PAGE_SIZE);
+
+	KUNIT_ASSERT_EQ(test, 0,
+			a->ops->attach_dev_pasid(a, dev, TEST_PASID, NULL));
+	entry = intel_pasid_entry(ctx->info, TEST_PASID);
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			b->ops->attach_dev_pasid(b, dev, TEST_PASID, NULL));
+	KUNIT_EXPECT_EQ(test, test_told(b), 0);
+
+	test_replace_domain(test, a, b, 0x0000123400010017, 0x0000123400010026);
+	test_expect_entry(test, &ctx->seen[0], 0x49, 0x800001,
+			  __pa(b->mm->pgd) | 0x20);
+	KUNIT_EXPECT_PTR_EQ(test, entry,
+			    intel_pasid_entry(ctx->info, TEST_PASID));
+	KUNIT_EXPECT_EQ(test, atomic_read(&ctx->info->pasids), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&ctx->iommu->sva_attached), 1);
+
+	/* Failure leaves what is there */
+	ctx->info->sva_enabled = 0;
+	KUNIT_EXPECT_EQ(test, -ENODEV,
+			a->ops->attach_dev_pasid(a, dev, TEST_PASID, b));
+	test_expect_entry(test, entry, 0x49, 0x800001,
+			  __pa(b->mm->pgd) | 0x20);
+	KUNIT_EXPECT_EQ(test, test_told(b), 2);
+
+	test_unit_start(test, TEST_PASID);
+	b->ops->detach_dev_pasid(b, dev, TEST_PASID);
+	test_unit_stop(ctx);
+	KUNIT_EXPECT_EQ(test, atomic_read(&ctx->info->pasids), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&ctx->iommu->sva_attached), 0);
+	a->ops->free(a);
+	b->ops->free(b);
+}
+
+/* A domain of the DMA or IOMMU API, and a unit that has domain IDs from 2 on */
+static struct iommu_domain *test_paging_domain(struct kunit *test,
+					       bool first_level)
+{
+	const struct iommu_domain_ops *ops = intel_iommu_ops.default_domain_ops;
+	struct test_ctx *ctx = test->priv;
+	struct intel_iommu *iommu = ctx->iommu;
+	struct iommu_domain *domain;
+
+	if (!iommu->domain_ids) {
+		spin_lock_init(&iommu->lock);
+		iommu->domain_ids = test_alloc(test, sizeof(u64));
+		iommu->domain_ids[0] = 3;
+		/* MGAW */
+		iommu->cap |= 47ULL << 16;
+	}
+
+	domain = intel_iommu_ops.domain_alloc(IOMMU_DOMAIN_UNMANAGED);
+	KUNIT_ASSERT_NOT_NULL(test, domain);
+	domain->ops = ops;
+	domain->type = IOMMU_DOMAIN_UNMANAGED;
+	to_dmar_domain(domain)->flags = first_level ?
+					DOMAIN_FLAG_USE_FIRST_LEVEL : 0;
+	return domain;
+}
+
+/* Processes, first and second level take the place of each other */
+static void test_paging_replace(struct kunit *test)
+{
+	struct iommu_domain *sva = test_sva_domain(test);
+	struct iommu_domain *first = test_paging_domain(test, true);
+	struct iommu_domain *second = test_paging_domain(test, false);
+	struct test_ctx *ctx = test->priv;
+	struct device *dev = ctx->info->dev;
+	unsigned long *ids = ctx->iommu->domain_ids;
+	struct pasid_entry *entry, before;
+
+	KUNIT_ASSERT_EQ(test, 0,
+			sva->ops->attach_dev_pasid(sva, dev, TEST_PASID, NULL));
+
+	test_replace_domain(test, sva, first, 0x37, 0x0000123400010026);
+	KUNIT_EXPECT_EQ(test, atomic_read(&ctx->info->pasids), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&ctx->iommu->sva_attached), 0);
+	KUNIT_EXPECT_EQ(test, ids[0], 7);
+	test_expect_entry(test, intel_pasid_entry(ctx->info, TEST_PASID),
+			  0x49, 0x800002,
+			  virt_to_phys(to_dmar_domain(first)->pgd) | 0x20);
+
+	test_replace_domain(test, first, second, 0x37, 0x0000123400020026);
+	KUNIT_EXPECT_EQ(test, ids[0], 0xb);
+	KUNIT_EXPECT_TRUE(test, xa_empty(&to_dmar_domain(first)->iommu_array));
+	test_expect_entry(test, intel_pasid_entry(ctx->info, TEST_PASID),
+			  virt_to_phys(to_dmar_domain(second)->pgd) | 0x89,
+			  0x800003, 1);
+
+	/* Failure leaves what is there */
+	before = *intel_pasid_entry(ctx->info, TEST_PASID);
+	ids[0] = ~0UL;
+	KUNIT_EXPECT_EQ(test, -ENOSPC,
+			first->ops->attach_dev_pasid(first, dev, TEST_PASID,
+						     second));
+	ids[0] = 0xb;
+	entry = intel_pasid_entry(ctx->info, TEST_PASID);
+	test_expect_same(test, entry, &before);
+	KUNIT_EXPECT_EQ(test, test_told(second), 2);
+
+	test_replace_domain(test, second, sva, 0x37, 0x0000000000030022);
+	KUNIT_EXPECT_EQ(test, ids[0], 3);
+	KUNIT_EXPECT_EQ(test, atomic_read(&ctx->info->pasids), 1);
+
+	test_unit_start(test, TEST_PASID);
+	sva->ops->detach_dev_pasid(sva, dev, TEST_PASID);
+	test_unit_stop(ctx);
+	sva->ops->free(sva);
+	first->ops->free(first);
+	second->ops->free(second);
+}
+
+static void test_rid_replace(struct kunit *test)
+{
+	struct iommu_domain *sva = test_sva_domain(test);
+	struct iommu_domain *first = test_paging_domain(test, true);
+	struct iommu_domain *second = test_paging_domain(test, false);
+	struct test_ctx *ctx = test->priv;
+	struct device_domain_info *info = ctx->info;
+	unsigned long *ids = ctx->iommu->domain_ids;
+	struct pasid_entry before, after;
+
+	ctx->iommu->root_entry = test_alloc(test, PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, 0, first->ops->attach_dev(first, info->dev));
+	before = *intel_pasid_entry(info, 0);
+	test_expect_entry(test, &before, 0x49, 0x800002,
+			  virt_to_phys(to_dmar_domain(first)->pgd) | 0x20);
+
+	ctx->from = first;
+	ctx->to = second;
+	test_unit_start(test, PASID_RID2PASID);
+	ctx->meanwhile = test_told_meanwhile;
+	KUNIT_EXPECT_EQ(test, 0, second->ops->attach_dev(second, info->dev));
+	test_unit_stop(ctx);
+
+	test_expect_desc(test, 0, 0x37, 0);
+	test_expect_desc(test, 1, 0x0000000000020026, 0);
+	test_expect_desc(test, 2, 0xabc012340000d003, 0x7ffffffffffff001);
+	after = *intel_pasid_entry(info, 0);
+	test_expect_entry(test, &after,
+			  virt_to_phys(to_dmar_domain(second)->pgd) | 0x89,
+			  0x800003, 1);
+	test_expect_same(test, &ctx->seen[0], &before);
+	test_expect_same(test, &ctx->walked[0], &after);
+
+	/* Of the new domain's the device is in the list */
+	KUNIT_EXPECT_EQ(test, ctx->told_from, 2);
+	KUNIT_EXPECT_EQ(test, test_told(first), 0);
+	KUNIT_EXPECT_PTR_EQ(test, info->domain, to_dmar_domain(second));
+	KUNIT_EXPECT_TRUE(test, to_dmar_domain(second)->has_iotlb_device);
+	KUNIT_EXPECT_FALSE(test, to_dmar_domain(first)->has_iotlb_device);
+	KUNIT_EXPECT_TRUE(test, list_empty(&to_dmar_domain(first)->devices));
+	KUNIT_EXPECT_EQ(test, ids[0], 0xb);
+
+	/* Failure leaves what is there */
+	ids[0] = ~0UL;
+	KUNIT_EXPECT_EQ(test, -ENOSPC,
+			first->ops->attach_dev(first, info->dev));
+	ids[0] = 0xb;
+	ctx->iommu->ecap &= ~BIT_ULL(47);
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			first->ops->attach_dev(first, info->dev));
+	test_expect_same(test, intel_pasid_entry(info, 0), &after);
+	KUNIT_EXPECT_PTR_EQ(test, info->domain, to_dmar_domain(second));
+	KUNIT_EXPECT_FALSE(test, list_empty(&to_dmar_domain(second)->devices));
+	KUNIT_EXPECT_EQ(test, test_told(second), 0);
+	KUNIT_EXPECT_EQ(test, ids[0], 0xb);
+
+	test_unit_start(test, PASID_RID2PASID);
+	second->ops->detach_dev(second, info->dev);
+	test_unit_stop(ctx);
+	KUNIT_EXPECT_EQ(test, ids[0], 3);
+	free_pgtable_page(iommu_context_addr(ctx->iommu, info->bus, 0, 0));
+	sva->ops->free(sva);
+	first->ops->free(first);
+	second->ops->free(second);
+}
+
 /* Two PASIDs of two devices: an IOTLB each, and a TLB each; one wait */
 static void test_sva_two_devices(struct kunit *test)
 {
@@ -810,9 +1306,16 @@ static struct kunit_case intel_iommu_test_cases[] = {
 	KUNIT_CASE(test_quiet),
 	KUNIT_CASE(test_install_caching_mode),
 	KUNIT_CASE(test_page_snoop),
+	KUNIT_CASE(test_replace),
+	KUNIT_CASE(test_replace_order),
+	KUNIT_CASE(test_replace_word),
+	KUNIT_CASE(test_replace_and_quiet),
 	KUNIT_CASE(test_ranges),
 	KUNIT_CASE(test_sva),
 	KUNIT_CASE(test_sva_exit),
+	KUNIT_CASE(test_sva_replace),
+	KUNIT_CASE(test_paging_replace),
+	KUNIT_CASE(test_rid_replace),
 	KUNIT_CASE(test_sva_two_devices),
 	KUNIT_CASE(test_page_response),
 	{},

@@ -68,14 +68,21 @@ struct pasid_entry {
 
 /**
  * struct pasid_table - the table of one device
- * @dir: the directory; an entry that was set stays until the table is freed
+ * @dir: the directory; an entry that was set stays present until the table is
+ *	 freed, but may come to refer to another leaf
  * @order: of the pages that @dir takes
  * @max_pasid: one above the largest PASID that @dir has room for
+ * @spare: leaf that takes the place of another one next, or NULL
+ * @retired: leaf that hardware may not have forgotten yet, or NULL
+ * @retired_pde: which of @dir has referred to @retired
  */
 struct pasid_table {
 	struct pasid_dir_entry	*dir;
 	unsigned int		order;
 	u32			max_pasid;
+	struct pasid_entry	*spare;
+	struct pasid_entry	*retired;
+	u32			retired_pde;
 };
 
 /* The 64 entries that a directory entry refers to, or NULL */
@@ -100,7 +107,8 @@ static inline u16 pasid_pte_get_pgtt(const struct pasid_entry *pte)
 
 int intel_pasid_alloc_table(struct device_domain_info *info);
 void intel_pasid_free_table(struct device_domain_info *info);
-int intel_pasid_prepare(struct device_domain_info *info, u32 pasid);
+int intel_pasid_prepare(struct device_domain_info *info, u32 pasid,
+			bool replace);
 struct pasid_entry *intel_pasid_entry(struct device_domain_info *info,
 				      u32 pasid);
 
@@ -115,7 +123,10 @@ void intel_pasid_make_pass_through(struct pasid_entry *pte,
 
 void intel_pasid_install(struct device_domain_info *info, u32 pasid,
 			 const struct pasid_entry *new);
-void intel_pasid_set_page_snoop(struct device_domain_info *info, u32 pasid);
+void intel_pasid_replace(struct device_domain_info *info, u32 pasid,
+			 const struct pasid_entry *new);
+void intel_pasid_set_page_snoop(struct device_domain_info *info, u32 pasid,
+				u16 did);
 void intel_pasid_quiet(struct device_domain_info *info, u32 pasid,
 		       phys_addr_t pgd);
 void intel_pasid_tear_down(struct device_domain_info *info, u32 pasid);

@@ -278,16 +278,16 @@ static void prq_catch_up(struct intel_iommu *iommu, u16 rid, u32 pasid)
 /**
  * intel_prq_drain() - see to it that no page request of a PASID is under way
  * @info: the device
- * @pasid: a PASID whose entry has been torn down
+ * @pasid: a PASID whose entry has been torn down or replaced
  * @did: the domain ID that the entry had
  *
- * On return all that the device had asked for with @pasid has been reported, so
- * that the core knows what is left to answer. Follows VT-d 7.10: invalidations
- * of the device's TLB push its requests ahead of their completions, and the wait
- * descriptor has the unit write those out. If the queue overflows meanwhile
- * requests may have been left behind: once more. Only other devices can make it
- * overflow for ever, as what this one sends with @pasid is refused by now; and
- * what is lost in an overflow the unit has answered itself.
+ * On return all that the device had asked for with @pasid before has been
+ * reported, so that the core knows what is left to answer. Follows VT-d 7.10:
+ * invalidations of the device's TLB push its requests ahead of their completions,
+ * and the wait descriptor has the unit write those out. If the queue overflows
+ * meanwhile requests may have been left behind: once more. That may go on for
+ * ever, by other devices or, after a replacement, by this one; but what is lost
+ * in an overflow the unit has answered itself, and what is not is reported.
  *
  * A device that is gone asks for nothing, but what it had asked for is still in
  * the queue.

@@ -28,6 +28,14 @@ static inline void qi_desc_pasid_cache(struct qi_desc *desc, u16 did, u32 pasid)
 	};
 }
 
+/* Forget all entries of all PASID tables, and of their directories */
+static inline void qi_desc_pasid_cache_all(struct qi_desc *desc)
+{
+	*desc = (struct qi_desc) {
+		.qw0 = QI_PC_TYPE | QI_PC_GRAN(QI_PC_GLOBAL),
+	};
+}
+
 /* Forget all that was translated with a domain ID */
 static inline void qi_desc_iotlb_domain(struct qi_desc *desc,
 					const struct intel_iommu *iommu,

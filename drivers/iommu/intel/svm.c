@@ -77,16 +77,12 @@ static int intel_svm_attach_dev_pasid(struct iommu_domain *domain,
 	unsigned int flags = 0;
 	int ret;
 
-	/* Nothing asks for replacement yet */
-	if (old)
-		return -EOPNOTSUPP;
-
 	if (!info->sva_enabled) {
 		dev_dbg(dev, "IOMMU_DEV_FEAT_SVA is not enabled\n");
 		return -ENODEV;
 	}
 
-	ret = intel_pasid_prepare(info, pasid);
+	ret = intel_pasid_prepare(info, pasid, !!old);
 	if (ret)
 		return ret;
 
@@ -104,21 +100,13 @@ static int intel_svm_attach_dev_pasid(struct iommu_domain *domain,
 	intel_pasid_make_first_level(&entry, iommu, __pa(domain->mm->pgd),
 				     FLPT_DEFAULT_DID, flags);
 	atomic_inc(&info->pasids);
-	intel_pasid_install(info, pasid, &entry);
+	if (old) {
+		intel_pasid_replace(info, pasid, &entry);
+		intel_iommu_leave_dev_pasid(old, info, pasid);
+	} else {
+		intel_pasid_install(info, pasid, &entry);
+	}
 	return 0;
-}
-
-static void intel_svm_detach_dev_pasid(struct iommu_domain *domain,
-				       struct device *dev, ioasid_t pasid)
-{
-	struct device_domain_info *info = dev_iommu_priv_get(dev);
-
-	intel_pasid_tear_down(info, pasid);
-	intel_cache_detach(to_dmar_domain(domain), info, pasid,
-			   FLPT_DEFAULT_DID);
-	intel_prq_drain(info, pasid, FLPT_DEFAULT_DID);
-	atomic_dec(&info->iommu->sva_attached);
-	atomic_dec(&info->pasids);
 }
 
 static void intel_svm_invalidate_range(struct iommu_domain *domain,
@@ -142,7 +130,7 @@ static void intel_svm_domain_free(struct iommu_domain *domain)
 
 static const struct iommu_domain_ops intel_svm_domain_ops = {
 	.attach_dev_pasid	= intel_svm_attach_dev_pasid,
-	.detach_dev_pasid	= intel_svm_detach_dev_pasid,
+	.detach_dev_pasid	= intel_iommu_detach_dev_pasid,
 	.invalidate_range	= intel_svm_invalidate_range,
 	.quiesce		= intel_svm_quiesce,
 	.free			= intel_svm_domain_free,

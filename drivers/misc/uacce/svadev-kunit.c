@@ -3,17 +3,22 @@
  * KUnit tests of the IOMMU with real DMA, done by svadev.
  *
  * The DMA API and paging domains attached to PASIDs are held to what a device
- * can and cannot reach through them. After each case the IOMMU must not have
+ * can and cannot reach through them, also while they are replaced under a device
+ * that never stops. After each case the IOMMU must not have
  * used a stale cache entry, lost an event, or hold a stalled access.
  */
 #include <kunit/test.h>
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
 #include <linux/iommu.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/pci.h>
+#include <linux/sched/mm.h>
 #include <linux/sizes.h>
 #include <linux/svadev.h>
+#include <linux/uaccess.h>
 
 #include <uapi/misc/uacce/svadev.h>
 
@@ -24,10 +29,14 @@
 
 #define SVT_HAMMER_NS		1000
 
+/* How often a domain is replaced under a busy device */
+#define SVT_REPLACEMENTS	10000
+
 /* Counters that must not move, whatever a case does; the stale ones first */
 #ifdef CONFIG_X86
 #define SVT_NR_STALE		4
 #define SVT_NOW			"vtd.prq.now"
+#define SVT_WAITS		"vtd.cmd.wait"
 
 static const char * const svt_forbidden[] = {
 	"vtd.stale.tlb", "vtd.stale.cfg", "vtd.stale.psc", "svadev0.stale.atc",
@@ -44,6 +53,7 @@ static const char * const svt_forbidden[] = {
 #else
 #define SVT_NR_STALE		2
 #define SVT_NOW			"smmu.stall.now"
+#define SVT_WAITS		"smmu.cmd.sync"
 
 static const char * const svt_forbidden[] = {
 	"smmu.stale.tlb", "smmu.stale.cfg", "smmu.evt.lost", "smmu.cmd.bad",
@@ -173,8 +183,8 @@ static void svt_exit(struct kunit *test)
 
 /* What a case needs */
 
-static struct svadev_queue *svt_queue(struct kunit *test, unsigned int fn,
-				      u32 pasid)
+static struct svadev_queue *svt_queue_ats(struct kunit *test, unsigned int fn,
+					  u32 pasid, bool ats)
 {
 	struct svt *svt = test->priv;
 	struct svadev_queue *q;
@@ -183,8 +193,14 @@ static struct svadev_queue *svt_queue(struct kunit *test, unsigned int fn,
 	q = svadev_queue_get(svt->pdev[fn]);
 	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR(q), "no queue: %pe", q);
 	svt->queue[svt->nr_queues++] = q;
-	KUNIT_ASSERT_EQ(test, svadev_queue_enable(q, pasid, true), 0);
+	KUNIT_ASSERT_EQ(test, svadev_queue_enable(q, pasid, ats), 0);
 	return q;
+}
+
+static struct svadev_queue *svt_queue(struct kunit *test, unsigned int fn,
+				      u32 pasid)
+{
+	return svt_queue_ats(test, fn, pasid, true);
 }
 
 static struct svt_buffer svt_buffer(struct kunit *test)
@@ -808,6 +824,279 @@ static void svt_pasid_arguments(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, iommu_get_domain_for_dev_pasid(dev, pasid, 0));
 }
 
+/* Replacement, under a device that goes on all the time */
+
+/**
+ * struct svt_target - a domain that has a page at SVT_IOVA
+ * @domain: the domain
+ * @mm: the address space, if it is an SVA domain
+ * @page: if not, pages that are mapped in turn
+ * @mapped: the one that is, or NULL
+ * @added: what was added to the words of pages that are no longer mapped
+ */
+struct svt_target {
+	struct iommu_domain *domain;
+	struct mm_struct *mm;
+	u8 *page[2];
+	u8 *mapped;
+	u64 added;
+};
+
+/* The word that the device adds to */
+static u64 svt_target_read(struct svt_target *t)
+{
+	u64 val = 0;
+
+	if (!t->mm)
+		return READ_ONCE(*(u64 *)t->mapped);
+
+	kthread_use_mm(t->mm);
+	if (get_user(val, (u64 __user *)SVT_IOVA))
+		val = 0;
+	kthread_unuse_mm(t->mm);
+	return val;
+}
+
+/* Have the target of a PASID that is not attached anywhere get a new page */
+static void svt_target_renew(struct kunit *test, struct svt_target *t)
+{
+	unsigned long addr;
+
+	if (t->mm) {
+		t->added += svt_target_read(t);
+		kthread_use_mm(t->mm);
+		addr = vm_mmap(NULL, SVT_IOVA, PAGE_SIZE,
+			       PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+		kthread_unuse_mm(t->mm);
+		KUNIT_ASSERT_EQ(test, addr, (unsigned long)SVT_IOVA);
+		return;
+	}
+
+	if (t->mapped) {
+		KUNIT_ASSERT_EQ(test, PAGE_SIZE,
+				iommu_unmap(t->domain, SVT_IOVA, PAGE_SIZE));
+		t->added += svt_target_read(t);
+	}
+	t->mapped = t->page[t->mapped == t->page[0]];
+	memset(t->mapped, 0, PAGE_SIZE);
+	svt_map(test, t->domain, SVT_IOVA, t->mapped, IOMMU_READ | IOMMU_WRITE);
+}
+
+/* One that can be mapped into: drivers may decide at the first attach how */
+static struct iommu_domain *svt_ready_domain(struct kunit *test)
+{
+	struct iommu_domain *domain = svt_domain(test);
+	ioasid_t pasid = svt_pasid(test, 1);
+
+	svt_attach(test, domain, 0, pasid);
+	svt_detach(test, domain, 0, pasid);
+	return domain;
+}
+
+static void svt_target_paging(struct kunit *test, struct svt_target *t)
+{
+	*t = (struct svt_target){
+		.domain = svt_ready_domain(test),
+		.page = { svt_page(test), svt_page(test) },
+	};
+	svt_target_renew(test, t);
+}
+
+/* All that the device has added in a target */
+static u64 svt_target_sum(struct svt_target *t)
+{
+	return t->added + svt_target_read(t);
+}
+
+/* Where a device is after a replacement: at the new target, and nowhere else */
+struct svt_seen {
+	unsigned int idle;
+	unsigned int late;
+};
+
+static void svt_target_watch(struct svt_target *old, struct svt_target *new,
+			     struct svt_seen *seen)
+{
+	u64 was = svt_target_read(old), begin = svt_target_read(new);
+	unsigned int i;
+
+	for (i = 0; i < 10000 && svt_target_read(new) == begin; i++)
+		usleep_range(1, 10);
+	if (i == 10000)
+		seen->idle++;
+	if (svt_target_read(old) != was)
+		seen->late++;
+}
+
+static int svt_replace(struct svt *svt, struct iommu_domain *domain, u32 pasid)
+{
+	struct device *dev = &svt->pdev[0]->dev;
+	struct iommu_group *group;
+	int ret;
+
+	if (pasid != SVADEV_NO_PASID)
+		return iommu_replace_device_pasid(domain, dev, pasid);
+
+	group = iommu_group_get(dev);
+	ret = iommu_group_replace_domain(group, domain);
+	iommu_group_put(group);
+	return ret;
+}
+
+/*
+ * Whatever the device adds arrives once, in the domain that is in use. One that
+ * is not in use gets a new page every now and then, so that a translation that
+ * is left over leads to a page that must not change.
+ */
+static void svt_replace_busy(struct kunit *test, struct svt_target *target,
+			     unsigned int num, u32 pasid, bool ats,
+			     unsigned int times)
+{
+	struct svadev_queue *q = svt_queue_ats(test, 0, pasid, ats);
+	struct svt *svt = test->priv;
+	u64 waits = svt_counter(svt, SVT_WAITS), sum = 0;
+	struct svt_target *old = &target[0], *new;
+	struct svt_seen seen = {};
+	struct svadev_op op = {};
+	unsigned int i, failed = 0;
+
+	for (i = 0; i < num; i++)
+		sum += svt_target_sum(&target[i]);
+	svt_hammer(test, q, SVT_IOVA);
+	for (i = 1; i <= times; i++, old = new) {
+		new = &target[i % num];
+		failed += !!svt_replace(svt, new->domain, pasid);
+		svt_target_watch(old, new, &seen);
+		if (!(i % 16))
+			svt_target_renew(test, old);
+	}
+	svt_invalidation_is_over(test);
+	waits = svt_counter(svt, SVT_WAITS) - waits;
+
+	svadev_queue_end_hammer(q);
+	KUNIT_EXPECT_EQ(test, svadev_queue_wait(q, &op, SVT_TIMEOUT_MS), 0);
+	sum = -sum;
+	for (i = 0; i < num; i++)
+		sum += svt_target_sum(&target[i]);
+	KUNIT_EXPECT_EQ(test, op.rounds, sum);
+	KUNIT_EXPECT_GT(test, op.rounds, times);
+	KUNIT_EXPECT_EQ(test, failed, 0);
+	KUNIT_EXPECT_EQ(test, seen.idle, 0);
+	KUNIT_EXPECT_EQ(test, seen.late, 0);
+	kunit_info(test, "%u replacements, %llu DMAs, %llu waits, %llu faults\n",
+		   times, op.rounds, waits, op.faults);
+}
+
+static void svt_replace_paging(struct kunit *test, bool ats)
+{
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svt_target target[2];
+
+	svt_target_paging(test, &target[0]);
+	svt_target_paging(test, &target[1]);
+	svt_attach(test, target[0].domain, 0, pasid);
+	svt_replace_busy(test, target, 2, pasid, ats, SVT_REPLACEMENTS);
+	iommu_detach_device_all_pasids(&((struct svt *)test->priv)->pdev[0]->dev);
+}
+
+static void svt_replace_pasid(struct kunit *test)
+{
+	svt_replace_paging(test, false);
+}
+
+static void svt_replace_pasid_ats(struct kunit *test)
+{
+	svt_replace_paging(test, true);
+}
+
+static void svt_replace_rid(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[0]->dev;
+	struct svt_target target[2];
+	bool ats;
+
+	svt_target_paging(test, &target[0]);
+	svt_target_paging(test, &target[1]);
+	for (ats = false; ; ats = true) {
+		KUNIT_ASSERT_EQ(test, 0,
+				iommu_attach_device(target[0].domain, dev));
+		svt_replace_busy(test, target, 2, SVADEV_NO_PASID, ats,
+				 SVT_REPLACEMENTS);
+		iommu_detach_device(iommu_get_domain_for_dev(dev), dev);
+		if (ats)
+			break;
+	}
+}
+
+/* From the DMA API's domain to another one and back, with and without PASIDs */
+static void svt_replace_rid_default(struct kunit *test)
+{
+	struct svadev_queue *q = svt_queue(test, 0, SVADEV_NO_PASID);
+	struct svt_buffer buf = svt_buffer(test);
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[0]->dev;
+	struct iommu_domain *rid = svt_ready_domain(test);
+	struct iommu_domain *other = svt_domain(test);
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svt_target there = { .mapped = svt_page(test) };
+	struct svt_target here = { .mapped = buf.cpu };
+	struct svt_seen seen = {};
+	struct svadev_op op = {};
+	unsigned int i, failed = 0;
+
+	memset(buf.cpu, 0, PAGE_SIZE);
+	svt_map(test, rid, buf.dma, there.mapped, IOMMU_READ | IOMMU_WRITE);
+	svt_hammer(test, q, buf.dma);
+	for (i = 0; i < 1000; i++) {
+		if (i == 500)
+			svt_attach(test, other, 0, pasid);
+		failed += !!iommu_attach_device(rid, dev);
+		svt_target_watch(&here, &there, &seen);
+		iommu_detach_device(rid, dev);
+		svt_target_watch(&there, &here, &seen);
+	}
+	svt_invalidation_is_over(test);
+	svadev_queue_end_hammer(q);
+	KUNIT_EXPECT_EQ(test, svadev_queue_wait(q, &op, SVT_TIMEOUT_MS), 0);
+	KUNIT_EXPECT_EQ(test, op.rounds,
+			svt_target_read(&here) + svt_target_read(&there));
+	KUNIT_EXPECT_EQ(test, failed, 0);
+	KUNIT_EXPECT_EQ(test, seen.idle, 0);
+	KUNIT_EXPECT_EQ(test, seen.late, 0);
+}
+
+/* Two processes and a paging domain */
+static void svt_replace_sva(struct kunit *test)
+{
+	struct rlimit stack = { .rlim_cur = SZ_8M, .rlim_max = SZ_8M };
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[0]->dev;
+	struct svt_target target[3] = {};
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		target[i].mm = mm_alloc();
+		KUNIT_ASSERT_NOT_NULL(test, target[i].mm);
+		target[i].mm->task_size = TASK_SIZE;
+		arch_pick_mmap_layout(target[i].mm, &stack);
+		target[i].domain = iommu_sva_domain_get(dev, target[i].mm);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(target[i].domain));
+		svt_target_renew(test, &target[i]);
+	}
+	svt_target_paging(test, &target[2]);
+	KUNIT_ASSERT_EQ(test, 0, iommu_attach_device_pasid(target[0].domain,
+							   dev, pasid));
+	svt_replace_busy(test, target, 3, pasid, true, SVT_REPLACEMENTS);
+	iommu_detach_device_all_pasids(dev);
+	for (i = 0; i < 2; i++) {
+		iommu_sva_domain_put(target[i].domain);
+		mmput(target[i].mm);
+	}
+}
+
 static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_rid_dma),
 	KUNIT_CASE(svt_rid_atomics),
@@ -823,6 +1112,11 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_pasid_rid_changes),
 	KUNIT_CASE(svt_pasid_detach_busy),
 	KUNIT_CASE(svt_pasid_arguments),
+	KUNIT_CASE(svt_replace_pasid),
+	KUNIT_CASE(svt_replace_pasid_ats),
+	KUNIT_CASE(svt_replace_rid),
+	KUNIT_CASE(svt_replace_rid_default),
+	KUNIT_CASE(svt_replace_sva),
 	{ }
 };
 

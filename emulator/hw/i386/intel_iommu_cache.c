@@ -10,7 +10,9 @@
  *
  * Tags are those of VT-d 6.2: context entries by SID, PASID-table entries by
  * SID, PASID and domain id, first-stage translations and tables by PASID and
- * domain id, second-stage ones by domain id.
+ * domain id, second-stage ones by domain id. PASID-directory entries are held,
+ * too, by SID and the PASIDs below them, and have no domain id: no invalidation
+ * that selects by one is sure to be of them.
  *
  * Each hit is compared with memory. A hit that grants more than memory does,
  * or something else, is counted as stale. While software is between changing
@@ -43,7 +45,7 @@ typedef struct VTDEntry {
     VTDMapping mapping;
 } VTDEntry;
 
-/* Context and PASID-table entries, which are searched, held at most */
+/* Context, PASID-directory and PASID-table entries held at most, of each */
 #define MAX_CONFIG 65536
 
 /*
@@ -94,6 +96,8 @@ void vtd_cache_init(IntelIOMMUState *s)
 
     qemu_mutex_init(&sva->lock);
     sva->ctx = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    sva->pdires = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+                                        g_free);
     sva->pasids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
                                         g_free);
     sva->tlb = g_tree_new_full(tag_compare, NULL, NULL, g_free);
@@ -112,6 +116,7 @@ void vtd_cache_reset(IntelIOMMUState *s)
     QEMU_LOCK_GUARD(&s->sva->lock);
 
     g_hash_table_remove_all(s->sva->ctx);
+    g_hash_table_remove_all(s->sva->pdires);
     g_hash_table_remove_all(s->sva->pasids);
     clear(s->sva->tlb);
     clear(s->sva->psc);
@@ -259,24 +264,62 @@ const VTDPASIDEntry *vtd_cache_held_pasid(IntelIOMMUState *s, uint16_t sid,
     return hit ? &hit->pe : NULL;
 }
 
-static int read_pasid(IntelIOMMUState *s, uint32_t pasid,
-                      const VTDContextEntry *ce, VTDPASIDEntry *pe, bool *fpd)
+static int read_pdire(IntelIOMMUState *s, uint32_t pasid,
+                      const VTDContextEntry *ce, uint64_t *pdire)
 {
-    uint64_t dir = ce->val[0] & VTD_PASID_DIR_BASE_ADDR_MASK, pdire;
-    int i;
+    uint64_t dir = ce->val[0] & VTD_PASID_DIR_BASE_ADDR_MASK;
 
-    if (!vtd_walk_read(dir + (pasid >> 6) * sizeof(pdire), &pdire,
-                       sizeof(pdire))) {
+    if (!vtd_walk_read(dir + (pasid >> 6) * sizeof(*pdire), pdire,
+                       sizeof(*pdire))) {
         return VTD_FR_PASID_DIR_ACCESS_ERR;
     }
-    le64_to_cpus(&pdire);
-    *fpd = pdire & VTD_PASID_DIR_FPD;
-    if (!(pdire & 1)) {
+    le64_to_cpus(pdire);
+    if (!(*pdire & 1)) {
         return VTD_FR_PASID_DIR_ENTRY_P;
     }
-    if ((pdire & PDIRE_RSVD) || pdire >> s->aw_bits) {
+    if ((*pdire & PDIRE_RSVD) || *pdire >> s->aw_bits) {
         return VTD_FR_SM_PDIRE_RSVD;
     }
+    return 0;
+}
+
+/* As it is in memory, or as it was when it was found present */
+static int find_pdire(IntelIOMMUState *s, const VTDRequest *req,
+                      uint32_t pasid, const VTDContextEntry *ce,
+                      uint64_t *pdire)
+{
+    VTDSVA *sva = s->sva;
+    uint64_t key = pasid_key(req->sid, pasid >> 6), now = 0, *hit;
+    int ret = read_pdire(s, pasid, ce, &now);
+
+    if (req->fresh) {
+        *pdire = now;
+        return ret;
+    }
+
+    hit = g_hash_table_lookup(sva->pdires, &key);
+    if (!hit) {
+        *pdire = now;
+        if (!ret) {
+            make_room(s, sva->pdires);
+            g_hash_table_replace(sva->pdires, g_memdup2(&key, sizeof(key)),
+                                 g_memdup2(&now, sizeof(now)));
+        }
+        return ret;
+    }
+
+    if (ret || *hit != now) {
+        sva->stale_cfg++;
+        trace_vtd_sva_stale_cfg("PASID directory entry", req->sid, pasid);
+    }
+    *pdire = *hit;
+    return 0;
+}
+
+static int read_pasid(uint64_t pdire, uint32_t pasid, VTDHeldPASID *held)
+{
+    VTDPASIDEntry *pe = &held->pe;
+    int i;
 
     if (!vtd_walk_read((pdire & VTD_PASID_TABLE_BASE_ADDR_MASK) +
                        (pasid & 63) * sizeof(*pe), pe, sizeof(*pe))) {
@@ -285,7 +328,7 @@ static int read_pasid(IntelIOMMUState *s, uint32_t pasid,
     for (i = 0; i < ARRAY_SIZE(pe->val); i++) {
         le64_to_cpus(&pe->val[i]);
     }
-    *fpd |= !!(pe->val[0] & VTD_PASID_ENTRY_FPD);
+    held->fpd |= !!(pe->val[0] & VTD_PASID_ENTRY_FPD);
     return pe->val[0] & VTD_PASID_ENTRY_P ? 0 : VTD_FR_PASID_ENTRY_P;
 }
 
@@ -306,6 +349,7 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
     VTDSVA *sva = s->sva;
     uint64_t key = pasid_key(req->sid, pasid);
     VTDHeldPASID now = {}, *hit = NULL;
+    uint64_t pdire = 0;
     int ret;
 
     if (pasid >> (CE_PDTS(ce) + 7 + 6)) {
@@ -316,7 +360,13 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
     if (!req->fresh) {
         hit = g_hash_table_lookup(sva->pasids, &key);
     }
-    ret = read_pasid(s, pasid, ce, &now.pe, &now.fpd);
+    /* What is held itself needs no directory */
+    ret = hit ? read_pdire(s, pasid, ce, &pdire) :
+                find_pdire(s, req, pasid, ce, &pdire);
+    now.fpd = pdire & VTD_PASID_DIR_FPD;
+    if (!ret) {
+        ret = read_pasid(pdire, pasid, &now);
+    }
     if (!hit) {
         if (!ret) {
             ret = vtd_sva_decode_pasid(s, pasid, &now.pe, space);
@@ -495,6 +545,11 @@ static gboolean is_sid(gpointer key, gpointer value, gpointer opaque)
     return !((GPOINTER_TO_UINT(key) ^ inv->sid) & inv->sid_mask);
 }
 
+static gboolean is_pdire(gpointer key, gpointer value, gpointer opaque)
+{
+    return is_sid(GUINT_TO_POINTER(*(uint64_t *)key >> 32), value, opaque);
+}
+
 static gboolean is_pasid(gpointer key, gpointer value, gpointer opaque)
 {
     const VTDInval *inv = opaque;
@@ -629,11 +684,14 @@ void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv)
     switch (inv->kind) {
     case VTD_INVAL_CTX_ALL:
         g_hash_table_remove_all(sva->ctx);
+        g_hash_table_remove_all(sva->pdires);
         break;
     case VTD_INVAL_CTX_SID:
         g_hash_table_foreach_remove(sva->ctx, is_sid, (void *)inv);
+        g_hash_table_foreach_remove(sva->pdires, is_pdire, (void *)inv);
         break;
     case VTD_INVAL_PASID_ALL:
+        g_hash_table_remove_all(sva->pdires);
         g_hash_table_remove_all(sva->pasids);
         break;
     case VTD_INVAL_PASID_DID:

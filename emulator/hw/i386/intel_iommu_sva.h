@@ -111,8 +111,9 @@ typedef struct VTDResponse VTDResponse;
  * their address space comes from I/O threads, too.
  */
 struct VTDSVA {
-    QemuMutex lock;         /* of the four caches; taken last */
+    QemuMutex lock;         /* of the five caches; taken last */
     GHashTable *ctx;        /* uint16 SID -> VTDContextEntry */
+    GHashTable *pdires;     /* SID, PASID >> 6 -> uint64 directory entry */
     GHashTable *pasids;     /* SID, PASID -> VTDHeldPASID */
     GTree *tlb;             /* VTDTag -> VTDEntry, of a page */
     GTree *psc;             /* VTDTag -> VTDEntry, of a table */

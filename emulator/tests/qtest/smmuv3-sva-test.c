@@ -680,6 +680,67 @@ static void test_two_levels_64k(void)
     two_levels(2, 10);
 }
 
+/* A leaf, then a whole table, is replaced by a copy with one CD changed */
+static void test_tables_replaced(void)
+{
+    Bench b = start(SSID16);
+    uint64_t s1 = STE_V | STE_S1 | STE_CDMAX(14);
+    uint64_t leaf = CDTAB_L2, copy = CDTAB_L2 + PAGE;
+    uint64_t linear = CDTAB_L2 + 2 * PAGE;
+    uint64_t ttb = new_table(&b), other = new_table(&b);
+    int i;
+
+    map(&b, ttb, VA, DATA | PTE_RW);
+    map(&b, other, VA, (DATA + PAGE) | PTE_RW);
+    for (i = 1; i <= 3; i++) {
+        set_cd(&b, leaf + i * 64, CD_BASE | CD_ASID(i), ttb);
+    }
+    set_cd(&b, copy + 64, CD_BASE | CD_ASID(4), other);
+    set_cd(&b, copy + 2 * 64, CD_BASE | CD_ASID(2), ttb);
+    /* Only to tell where it comes from */
+    set_cd(&b, copy + 3 * 64, CD_BASE | CD_ASID(5), other);
+    set_cd(&b, linear + 64, CD_BASE | CD_ASID(1), ttb);
+
+    set_ste(&b, SID, s1 | CDTAB | STE_FMT(1), STE1_DSS(2));
+    put(&b, CDTAB, leaf | 1);
+    reaches(&b, 1, VA, DATA);
+    reaches(&b, 2, VA, DATA);
+
+    put(&b, CDTAB, copy | 1);
+    reaches(&b, 1, VA, DATA);
+    reaches(&b, 3, VA, DATA);
+    /* What is read again is found through the L1CD that is cached */
+    cfgi_cd(&b, SID, 1, true);
+    cfgi_cd(&b, SID, 3, true);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+    reaches(&b, 3, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), >, 0);
+
+    cfgi_cd(&b, SID, 1, false);
+    reaches(&b, 1, VA, DATA);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA + PAGE);
+    /* Other CDs of the leaf are not read again for that */
+    reaches(&b, 2, VA, DATA);
+    reaches(&b, 3, VA, DATA);
+    cfgi_cd(&b, SID, 3, true);
+    cmd_sync(&b);
+    reaches(&b, 3, VA, DATA + PAGE);
+
+    /* What the STE says about the table is cached with the STE */
+    put(&b, STRTAB + SID * 64, s1 | linear);
+    cfgi_cd(&b, SID, 1, false);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA + PAGE);
+    cmd(&b, CFGI_STE, 0, SID, LEAF);
+    reaches(&b, 1, VA, DATA + PAGE);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+    faults(&b, 2, VA, C_BAD_CD);
+    stop(&b);
+}
+
 static void test_s1dss(void)
 {
     Bench b = start(SSID16);
@@ -2140,6 +2201,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-sva/ssid/linear", test_linear);
     qtest_add_func("/smmuv3-sva/ssid/two-levels-4k", test_two_levels_4k);
     qtest_add_func("/smmuv3-sva/ssid/two-levels-64k", test_two_levels_64k);
+    qtest_add_func("/smmuv3-sva/ssid/tables-replaced", test_tables_replaced);
     qtest_add_func("/smmuv3-sva/ssid/s1dss", test_s1dss);
     qtest_add_func("/smmuv3-sva/ssid/bad-ste", test_bad_ste);
     qtest_add_func("/smmuv3-sva/ssid/bad-cd", test_bad_cd);

@@ -33,6 +33,7 @@
 #define PDIR            0x2008000ull    /* one page per function */
 #define PTAB            0x2010000ull    /* for PASIDs 0..63 of both */
 #define PTAB2           0x2011000ull    /* for PASIDs 64..127 */
+#define PTAB3           0x2012000ull    /* to take the place of PTAB */
 #define TABLES          0x2100000ull
 #define DATA            0x3000000ull
 #define PAGE            0x1000ull
@@ -951,6 +952,98 @@ static void test_pasid_cache(void)
     desc(&b, D_PC | G(3), 0);
     wait_desc(&b);
     faults(&b, 1, VA, F_FS_P);
+    stop(&b);
+}
+
+/* Have the directory refer to another table, with a new domain for PASID 1 */
+static void swap_ptab(Bench *b, uint64_t root)
+{
+    qtest_memset(b->qts, PTAB3, 0, PAGE);
+    put(b, PTAB3 + 64 + 8, 4);
+    put(b, PTAB3 + 64 + 16, root);
+    put(b, PTAB3 + 64, PE_P | PE_FS);
+    put(b, PTAB3 + 128 + 8, 3);
+    put(b, PTAB3 + 128 + 16, root);
+    put(b, PTAB3 + 128, PE_P | PE_FS);
+    put(b, PDIR, PTAB3 | 1);
+}
+
+/* Whatever selects by domain and PASID need not be of a directory entry */
+static void test_pasid_directory(void)
+{
+    Bench b = start();
+
+    one_page(&b, 1, 2, DATA);
+    reaches(&b, 1, VA, DATA);
+    swap_ptab(&b, one_page(&b, 2, 3, DATA + PAGE));
+
+    /* The entry itself is held */
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 1);
+    /* It is dropped, and is found where it was */
+    flush_pasid(&b, 2, 1);
+    desc(&b, D_PC | G(0) | 2 << 16, 0);
+    wait_desc(&b);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 2);
+    /* So is one that was never looked at: the directory entry is stale */
+    reaches(&b, 2, VA, DATA + PAGE);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 3);
+    put(&b, pe_of(2), 0);
+    flush_pasid(&b, 3, 2);
+    wait_desc(&b);
+    faults(&b, 2, VA, F_PE_P);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 4);
+    /* What invalidates translations does not help */
+    desc(&b, D_IOTLB | G(1), 0);
+    wait_desc(&b);
+    faults(&b, 2, VA, F_PE_P);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 5);
+
+    /* All of the PASID cache is, at the wait descriptor */
+    desc(&b, D_PC | G(3), 0);
+    faults(&b, 2, VA, F_PE_P);
+    wait_desc(&b);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 6);
+    reaches(&b, 2, VA, DATA + PAGE);
+    reaches(&b, 1, VA, DATA + PAGE);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 6);
+
+    /* So is what drops the context entry of the function, and of no other */
+    set_queue(&b, 1, 0, 1, 0);
+    g_assert_cmpuint(start_op(&b, 1, 0, SVADEV_OP_READ, VA, 0), ==,
+                     SVADEV_STATUS_OK);
+    put(&b, PDIR, PTAB | 1);
+    put(&b, pe_of(2), PE_P | PE_FS);
+    desc(&b, D_CC | G(3) | (uint64_t)SID << 32, 0);
+    flush_pasid(&b, 4, 1);
+    wait_desc(&b);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 6);
+    g_assert_cmpuint(start_op(&b, 1, 0, SVADEV_OP_READ, VA, 0), ==,
+                     SVADEV_STATUS_OK);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 7);
+    stop(&b);
+}
+
+/* What is not present is not held */
+static void test_pasid_directory_absent(void)
+{
+    Bench b = start();
+
+    one_page(&b, 1, 2, DATA);
+    put(&b, PDIR, 0);
+    faults(&b, 1, VA, F_DIR_P);
+    put(&b, PDIR, PTAB | 1);
+    reaches(&b, 1, VA, DATA);
+    put(&b, PDIR, 0);
+    flush_pasid(&b, 2, 1);
+    wait_desc(&b);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 1);
+    desc(&b, D_PC | G(3), 0);
+    wait_desc(&b);
+    faults(&b, 1, VA, F_DIR_P);
     stop(&b);
 }
 
@@ -1961,6 +2054,9 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/interrupt-range", test_interrupt_range);
     qtest_add_func("/vtd-sva/strict", test_strict);
     qtest_add_func("/vtd-sva/pasid-cache", test_pasid_cache);
+    qtest_add_func("/vtd-sva/pasid-directory", test_pasid_directory);
+    qtest_add_func("/vtd-sva/pasid-directory-absent",
+                   test_pasid_directory_absent);
     qtest_add_func("/vtd-sva/paging-structure-cache", test_psc);
     qtest_add_func("/vtd-sva/scopes", test_scopes);
     qtest_add_func("/vtd-sva/shared", test_shared);

@@ -11,7 +11,7 @@
  *    forgotten, when the CMD_SYNC behind that command completes.
  */
 
-#include <linux/bits.h>
+#include <linux/bitops.h>
 
 #include "arm-smmu-v3.h"
 
@@ -37,6 +37,42 @@ static void arm_smmu_entry_store_rest(__le64 *dst,
 		WRITE_ONCE(dst[i], cpu_to_le64(next->w[i]));
 }
 
+/* Which words differ */
+static unsigned long arm_smmu_entry_diff(const __le64 *dst,
+					 const struct arm_smmu_entry *next,
+					 struct arm_smmu_entry *cur)
+{
+	unsigned long diff = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARM_SMMU_ENTRY_DWORDS; i++) {
+		cur->w[i] = le64_to_cpu(READ_ONCE(dst[i]));
+		if (cur->w[i] != next->w[i])
+			diff |= BIT(i);
+	}
+	return diff;
+}
+
+/**
+ * arm_smmu_entry_in_place() - can an entry be changed with nothing between
+ * @writer: as for arm_smmu_entry_write()
+ * @dst: the entry
+ * @next: what it shall say
+ *
+ * Return: true if with arm_smmu_entry_write() the SMMU sees the old entry or
+ * the new one, false if it also sees one that blocks.
+ */
+bool arm_smmu_entry_in_place(const struct arm_smmu_entry_writer *writer,
+			     const __le64 *dst,
+			     const struct arm_smmu_entry *next)
+{
+	struct arm_smmu_entry cur;
+	unsigned long diff = arm_smmu_entry_diff(dst, next, &cur);
+
+	return hweight_long(diff) <= 1 || !(next->w[0] & writer->valid) ||
+	       writer->ignores(next, &cur) || writer->ignores(&cur, next);
+}
+
 /**
  * arm_smmu_entry_write() - change an STE or CD that the SMMU may be reading
  * @writer: the V bit of this kind of entry, what hardware ignores, and how to
@@ -46,7 +82,7 @@ static void arm_smmu_entry_store_rest(__le64 *dst,
  *
  * The SMMU sees the old entry or the new one and nothing between, as long as a
  * single word differs or one of the two does not look at what differs outside
- * of word 0. Otherwise the entry is invalid for a moment. An entry that becomes
+ * of word 0. Otherwise the entry blocks for a moment. An entry that becomes
  * invalid keeps the rest of its words: nobody reads them.
  *
  * Clearing and changing one word take one invalidation, filling an invalid
@@ -58,15 +94,9 @@ static void arm_smmu_entry_store_rest(__le64 *dst,
 void arm_smmu_entry_write(struct arm_smmu_entry_writer *writer, __le64 *dst,
 			  const struct arm_smmu_entry *next)
 {
-	unsigned long diff = 0;
 	struct arm_smmu_entry cur;
+	unsigned long diff = arm_smmu_entry_diff(dst, next, &cur);
 	unsigned int i;
-
-	for (i = 0; i < ARM_SMMU_ENTRY_DWORDS; i++) {
-		cur.w[i] = le64_to_cpu(READ_ONCE(dst[i]));
-		if (cur.w[i] != next->w[i])
-			diff |= BIT(i);
-	}
 
 	/*
 	 * An entry that reads the same in memory may still be cached with an
@@ -94,7 +124,7 @@ void arm_smmu_entry_write(struct arm_smmu_entry_writer *writer, __le64 *dst,
 	}
 
 	if (!writer->ignores(&cur, next)) {
-		arm_smmu_entry_store0(writer, dst, 0);
+		arm_smmu_entry_store0(writer, dst, writer->blocks);
 		writer->sync(writer);
 	}
 

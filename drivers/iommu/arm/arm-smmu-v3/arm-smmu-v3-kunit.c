@@ -11,6 +11,7 @@
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
 #include <linux/iopoll.h>
+#include <linux/pci.h>
 #include <linux/platform_device.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
@@ -20,6 +21,7 @@
 #define TEST_CMDQ_SHIFT		10
 #define TEST_EVTQ_SHIFT		3
 #define TEST_NR			2
+#define TEST_NR_STES		0x12
 #define TEST_MAX_SYNCS		8
 
 /* For what is waited for, and for what must not happen meanwhile */
@@ -32,6 +34,7 @@ struct test_smmu {
 	struct arm_smmu_device	*smmu;
 	u32			cmdq_index;
 	u32			cmdq_full;
+	u32			cmdq_held;
 	u32			evtq_prod;
 	u32			evtq_cons;
 	u32			seen;		/* Index of the next command */
@@ -39,6 +42,10 @@ struct test_smmu {
 	struct arm_smmu_stream	streams[3];
 	struct dev_iommu	iommu;
 	struct platform_device	*pdev;
+	struct pci_bus		bus;
+	unsigned int		ats_writes;	/* To its control register */
+	bool			ats_on;
+	bool			ats_unwanted;	/* Was on without EATS */
 };
 
 struct test_ctx {
@@ -85,7 +92,13 @@ static int test_init(struct kunit *test)
 				 ARM_SMMU_FEAT_TRANS_S1 |
 				 ARM_SMMU_FEAT_2_LVL_CDTAB |
 				 ARM_SMMU_FEAT_STALLS | ARM_SMMU_FEAT_SVA;
+		smmu->options = ARM_SMMU_OPT_SKIP_PREFETCH;
+		smmu->pgsize_bitmap = SZ_4K;
 		smmu->asid_bits = 16;
+		smmu->strtab_cfg.strtab =
+			kunit_kcalloc(test, TEST_NR_STES * STRTAB_STE_DWORDS,
+				      sizeof(__le64), GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, smmu->strtab_cfg.strtab);
 		smmu->streams = RB_ROOT;
 		mutex_init(&smmu->streams_mutex);
 		mutex_init(&smmu->evtq.lock);
@@ -116,6 +129,10 @@ static int test_init(struct kunit *test)
 		xa_init(&s->master.cd_table.leaves);
 
 		s->iommu.priv = &s->master;
+		s->iommu.fwspec = kunit_kzalloc(test, sizeof(*s->iommu.fwspec),
+						GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, s->iommu.fwspec);
+		s->iommu.fwspec->flags = IOMMU_FWSPEC_PCI_RC_ATS;
 		s->pdev->dev.iommu = &s->iommu;
 	}
 	return 0;
@@ -221,8 +238,11 @@ static void test_cmdq_go(struct test_smmu *s)
 struct test_work {
 	struct work_struct	work;
 	struct arm_smmu_domain	*d;
+	struct arm_smmu_domain	*old;
 	struct test_smmu	*s;
+	u32			ssid;
 	int			ret;
+	bool			done;
 };
 
 static void test_work_start(struct test_work *w, work_func_t func,
@@ -238,6 +258,64 @@ static void test_work_finish(struct test_work *w)
 {
 	flush_work(&w->work);
 	destroy_work_on_stack(&w->work);
+}
+
+/*
+ * The same, with a stop at each CMD_SYNC. Whoever waits for one has interrupts
+ * disabled, so that takes a CPU of its own.
+ */
+static void test_hold_start(struct kunit *test, struct test_work *w,
+			    work_func_t func, struct test_smmu *s)
+{
+	unsigned int cpu;
+
+	migrate_disable();
+	cpu = cpumask_any_but(cpu_online_mask, raw_smp_processor_id());
+	if (cpu >= nr_cpu_ids) {
+		migrate_enable();
+		kunit_skip(test, "there is one CPU only");
+	}
+
+	s->cmdq_held = s->cmdq_index;
+	WRITE_ONCE(s->smmu->cmdq.q.cons_reg,
+		   (u32 __iomem __force *)&s->cmdq_held);
+	w->s = s;
+	INIT_WORK_ONSTACK(&w->work, func);
+	queue_work_on(cpu, system_wq, &w->work);
+}
+
+/* At the next CMD_SYNC? Not if the operation came to its end before. */
+static bool test_hold_stopped(struct kunit *test, struct test_work *w)
+{
+	struct test_smmu *s = w->s;
+	bool done;
+
+	KUNIT_EXPECT_EQ(test, 0,
+			read_poll_timeout(smp_load_acquire, done,
+					  done || READ_ONCE(s->cmdq_index) !=
+						  s->cmdq_held,
+					  TEST_POLL_US / 10, TEST_TIMEOUT_US,
+					  false, &w->done));
+	return READ_ONCE(s->cmdq_index) != s->cmdq_held;
+}
+
+static void test_hold_step(struct test_work *w)
+{
+	WRITE_ONCE(w->s->cmdq_held, READ_ONCE(w->s->cmdq_index));
+}
+
+static void test_hold_finish(struct kunit *test, struct test_work *w)
+{
+	bool done;
+
+	/* There may have been commands that nobody waits for */
+	KUNIT_EXPECT_EQ(test, 0,
+			read_poll_timeout(smp_load_acquire, done, done,
+					  TEST_POLL_US / 10, TEST_TIMEOUT_US,
+					  false, &w->done));
+	test_work_finish(w);
+	test_cmdq_go(w->s);
+	migrate_enable();
 }
 
 static struct arm_smmu_domain *test_domain(struct kunit *test, u16 asid)
@@ -256,6 +334,42 @@ static struct arm_smmu_domain *test_domain(struct kunit *test, u16 asid)
 	d->cd.tcr = FIELD_PREP(CTXDESC_CD_0_TCR_T0SZ, 16) |
 		    FIELD_PREP(CTXDESC_CD_0_TCR_IPS, 5) |
 		    CTXDESC_CD_0_TCR_EPD1 | CTXDESC_CD_0_AA64;
+	return d;
+}
+
+/* One that is used with an instance, and differs from others */
+static struct arm_smmu_domain *test_paging(struct kunit *test,
+					   struct test_smmu *s, u16 asid)
+{
+	struct arm_smmu_domain *d = test_domain(test, asid);
+
+	d->domain.type = IOMMU_DOMAIN_UNMANAGED;
+	d->smmu = s->smmu;
+	d->cd.ttbr = asid * SZ_64K;
+	return d;
+}
+
+static struct arm_smmu_domain *test_identity(struct kunit *test,
+					     struct test_smmu *s)
+{
+	struct arm_smmu_domain *d = test_paging(test, s, 0);
+
+	d->domain.type = IOMMU_DOMAIN_IDENTITY;
+	d->stage = ARM_SMMU_DOMAIN_BYPASS;
+	return d;
+}
+
+static struct arm_smmu_domain *test_stage2(struct kunit *test,
+					   struct test_smmu *s, u16 vmid)
+{
+	struct arm_smmu_domain *d = test_paging(test, s, 0);
+
+	d->stage = ARM_SMMU_DOMAIN_S2;
+	d->s2_cfg = (struct arm_smmu_s2_cfg) {
+		.vmid	= vmid,
+		.vtcr	= 0x5aa55,
+		.vttbr	= vmid * SZ_64K,
+	};
 	return d;
 }
 
@@ -409,22 +523,22 @@ enum test_step {
 	STEP_OLD,		/* all words as before */
 	STEP_PREPARED,		/* word 0 as before, the rest new */
 	STEP_SWITCHED,		/* word 0 new, the rest as before */
-	STEP_INVALID,		/* word 0 cleared, the rest as before */
-	STEP_INVALID_PREPARED,	/* word 0 cleared, the rest new */
+	STEP_BLOCKED,		/* word 0 blocks, the rest as before */
+	STEP_BLOCKED_PREPARED,	/* word 0 blocks, the rest new */
 	STEP_NEW,		/* all words new */
 };
 
 static bool test_step_is(const struct arm_smmu_entry *seen, enum test_step step,
-			 const struct arm_smmu_entry *old,
+			 u64 blocks, const struct arm_smmu_entry *old,
 			 const struct arm_smmu_entry *next)
 {
 	bool w0_new = step == STEP_SWITCHED || step == STEP_NEW;
-	bool w0_zero = step == STEP_INVALID || step == STEP_INVALID_PREPARED;
+	bool w0_blocks = step == STEP_BLOCKED || step == STEP_BLOCKED_PREPARED;
 	bool rest_new = step == STEP_PREPARED || step == STEP_NEW ||
-			step == STEP_INVALID_PREPARED;
+			step == STEP_BLOCKED_PREPARED;
 	unsigned int i;
 
-	if (seen->w[0] != (w0_zero ? 0 : w0_new ? next->w[0] : old->w[0]))
+	if (seen->w[0] != (w0_blocks ? blocks : w0_new ? next->w[0] : old->w[0]))
 		return false;
 	for (i = 1; i < ARM_SMMU_ENTRY_DWORDS; i++)
 		if (seen->w[i] != (rest_new ? next->w[i] : old->w[i]))
@@ -445,14 +559,19 @@ static void test_store(struct kunit *test, struct test_writer *w,
 	w->dst = mem;
 	w->syncs = 0;
 	w->writer.sync = test_writer_sync;
+	for (i = 0; i < num; i++)
+		if (steps[i] == STEP_BLOCKED)
+			break;
+	KUNIT_EXPECT_EQ(test, i == num,
+			arm_smmu_entry_in_place(&w->writer, mem, next));
 
 	arm_smmu_entry_write(&w->writer, mem, next);
 
 	KUNIT_EXPECT_EQ(test, w->syncs, num);
 	for (i = 0; i < min(num, w->syncs); i++)
 		KUNIT_EXPECT_TRUE_MSG(test,
-				      test_step_is(&w->seen[i], steps[i], old,
-						   next),
+				      test_step_is(&w->seen[i], steps[i],
+						   w->writer.blocks, old, next),
 				      "at invalidation %u", i);
 	/* No store goes without an invalidation behind it */
 	for (i = 0; w->syncs && i < ARM_SMMU_ENTRY_DWORDS; i++)
@@ -496,7 +615,7 @@ static void test_cd_store_order(struct kunit *test)
 	TEST_STORE(&w, &cd, &asid, STEP_NEW);
 	TEST_STORE(&w, &cd, &quiet, STEP_NEW);
 	/* or not */
-	TEST_STORE(&w, &cd, &other, STEP_INVALID, STEP_INVALID_PREPARED,
+	TEST_STORE(&w, &cd, &other, STEP_BLOCKED, STEP_BLOCKED_PREPARED,
 		   STEP_NEW);
 	/* What is the same in memory may still be different in a cache */
 	TEST_STORE(&w, &cd, &cd, STEP_NEW);
@@ -520,6 +639,7 @@ static void test_ste_store_order(struct kunit *test)
 	struct test_writer w = {
 		.writer = {
 			.valid		= STRTAB_STE_0_V,
+			.blocks		= 0x1,
 			.ignores	= arm_smmu_ste_ignores,
 		},
 	};
@@ -543,27 +663,34 @@ static void test_ste_store_order(struct kunit *test)
 	/* Requests without PASID change sides below live PASIDs */
 	TEST_STORE(&w, &s1, &dss, STEP_NEW);
 
-	TEST_STORE(&w, &s1, &s2, STEP_INVALID, STEP_INVALID_PREPARED,
+	TEST_STORE(&w, &s1, &s2, STEP_BLOCKED, STEP_BLOCKED_PREPARED,
 		   STEP_NEW);
 
 	/* The attributes of a bypass matter to it */
 	shcfg = s1;
 	shcfg.w[1] &= ~STRTAB_STE_1_SHCFG;
-	TEST_STORE(&w, &bypass, &shcfg, STEP_INVALID, STEP_INVALID_PREPARED,
+	TEST_STORE(&w, &bypass, &shcfg, STEP_BLOCKED, STEP_BLOCKED_PREPARED,
 		   STEP_NEW);
 }
 
 /* CD tables */
 
+static struct arm_smmu_cds *test_leaf(struct arm_smmu_master *master, u32 ssid)
+{
+	return xa_load(&master->cd_table.leaves,
+		       ssid >> master->cd_table.split);
+}
+
 static void test_cd_table(struct kunit *test, unsigned int bits, bool two_level,
-			  unsigned int s1fmt, size_t tab_size,
+			  unsigned int s1fmt, size_t l1_size,
 			  unsigned int split)
 {
 	struct test_ctx *ctx = test->priv;
 	struct arm_smmu_master *master = &ctx->s[0].master;
 	struct arm_smmu_cd_table *table = &master->cd_table;
-	u32 ssids[] = { 0, 1, BIT(bits) / 2, BIT(bits) - 1 };
+	u32 ssids[] = { 1, BIT(bits) / 2, BIT(bits) - 1 };
 	unsigned int i;
+	__le64 *cd;
 
 	master->ssid_bits = bits;
 	if (two_level)
@@ -574,54 +701,73 @@ static void test_cd_table(struct kunit *test, unsigned int bits, bool two_level,
 	KUNIT_EXPECT_NULL(test, arm_smmu_cd_ptr(master, 0));
 	KUNIT_EXPECT_EQ(test, arm_smmu_cd_prepare(master, BIT(bits)), -EINVAL);
 
-	for (i = 0; i < ARRAY_SIZE(ssids); i++) {
-		u32 ssid = min_t(u32, ssids[i], BIT(bits) - 1);
-		__le64 *cd, *leaf;
+	/* As long as there are no PASIDs, one CD is enough */
+	KUNIT_ASSERT_EQ(test, arm_smmu_cd_prepare(master, 0), 0);
+	cd = arm_smmu_cd_ptr(master, 0);
+	KUNIT_ASSERT_NOT_NULL(test, cd);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(cd[0]), 0);
+	KUNIT_EXPECT_NULL(test, arm_smmu_cd_ptr(master, 1));
+	KUNIT_EXPECT_NULL(test, table->l1);
+	KUNIT_EXPECT_EQ(test, table->s1fmt, STRTAB_STE_0_S1FMT_LINEAR);
+	KUNIT_EXPECT_EQ(test, table->s1cdmax, 0);
+	KUNIT_EXPECT_EQ(test, table->tab_dma, test_leaf(master, 0)->dma);
+
+	/* It is there when the table has grown, too */
+	cd[1] = cpu_to_le64(0x1234567890);
+	for (i = 0; bits && i < ARRAY_SIZE(ssids); i++) {
+		struct arm_smmu_cds *leaf;
 		u64 l1;
 
-		KUNIT_ASSERT_EQ(test, arm_smmu_cd_prepare(master, ssid), 0);
-		cd = arm_smmu_cd_ptr(master, ssid);
+		KUNIT_ASSERT_EQ(test, arm_smmu_cd_prepare(master, ssids[i]), 0);
+		cd = arm_smmu_cd_ptr(master, ssids[i]);
 		KUNIT_ASSERT_NOT_NULL(test, cd);
 		KUNIT_EXPECT_EQ(test, le64_to_cpu(cd[0]), 0);
 
-		if (!split) {
-			KUNIT_EXPECT_PTR_EQ(test, cd, table->tab + ssid * 8);
-			continue;
-		}
-
-		leaf = xa_load(&table->leaves, ssid >> split);
+		leaf = test_leaf(master, ssids[i]);
+		KUNIT_EXPECT_EQ(test, leaf->bits, split);
 		KUNIT_EXPECT_PTR_EQ(test, cd,
-				    leaf + (ssid % (1 << split)) * 8);
-		l1 = le64_to_cpu(table->tab[ssid >> split]);
-		KUNIT_EXPECT_EQ(test, l1 & 0xfff, 1);
+				    leaf->cd + (ssids[i] % (1 << split)) * 8);
+		if (!l1_size) {
+			KUNIT_EXPECT_NULL(test, table->l1);
+			KUNIT_EXPECT_EQ(test, table->tab_dma, leaf->dma);
+		} else {
+			l1 = le64_to_cpu(table->l1[ssids[i] >> split]);
+			KUNIT_EXPECT_EQ(test, l1, leaf->dma | 1);
+			KUNIT_EXPECT_EQ(test, table->l1_size, l1_size);
+		}
 		/* Again finds the same */
-		KUNIT_EXPECT_EQ(test, arm_smmu_cd_prepare(master, ssid), 0);
-		KUNIT_EXPECT_PTR_EQ(test, arm_smmu_cd_ptr(master, ssid), cd);
-		KUNIT_EXPECT_EQ(test, le64_to_cpu(table->tab[ssid >> split]),
-				l1);
+		KUNIT_EXPECT_EQ(test, arm_smmu_cd_prepare(master, ssids[i]), 0);
+		KUNIT_EXPECT_PTR_EQ(test, arm_smmu_cd_ptr(master, ssids[i]),
+				    cd);
+		KUNIT_EXPECT_PTR_EQ(test, test_leaf(master, ssids[i]), leaf);
 	}
 
+	cd = arm_smmu_cd_ptr(master, 0);
+	KUNIT_EXPECT_EQ(test, le64_to_cpu(cd[1]), 0x1234567890);
 	KUNIT_EXPECT_EQ(test, table->s1cdmax, bits);
 	KUNIT_EXPECT_EQ(test, table->s1fmt, s1fmt);
-	KUNIT_EXPECT_EQ(test, table->size, tab_size);
 	KUNIT_EXPECT_EQ(test, table->split, split);
+	KUNIT_EXPECT_NULL(test, table->spare.cd);
+	KUNIT_EXPECT_NULL(test, table->swapped);
 	KUNIT_EXPECT_NULL(test, arm_smmu_cd_ptr(master, BIT(bits)));
 
 	/* Leaves between those that were asked for do not exist */
-	if (split && bits > split + 2)
+	if (bits > split + 2)
 		KUNIT_EXPECT_NULL(test,
 				  arm_smmu_cd_ptr(master, 1 << split));
 
+	/* No STE refers to it yet */
+	test_expect_idle(test, &ctx->s[0]);
 	arm_smmu_cd_table_free(master);
 	xa_init(&table->leaves);
 }
 
 static void test_cd_tables(struct kunit *test)
 {
-	test_cd_table(test, 0, true, 0, 64, 0);
-	test_cd_table(test, 6, true, 0, SZ_4K, 0);
+	test_cd_table(test, 0, true, 0, 0, 0);
+	test_cd_table(test, 6, true, 0, 0, 6);
 	test_cd_table(test, 7, true, 1, 16, 6);
-	test_cd_table(test, 10, false, 0, SZ_64K, 0);
+	test_cd_table(test, 10, false, 0, 0, 10);
 	test_cd_table(test, 16, true, 1, SZ_8K, 6);
 	test_cd_table(test, 18, true, 1, SZ_32K, 6);
 	test_cd_table(test, 19, true, 2, SZ_4K, 10);
@@ -1147,8 +1293,10 @@ static void test_quiesce(struct kunit *test)
 	__le64 *cd;
 
 	test_rid_domain(test, s);
-	s->master.ats_enabled = true;
 	test_bind(test, d, s, 3);
+	test_invs(d)->inv[1].ats = true;
+	test_invs(d)->inv[2].ats = true;
+	s->master.ats_enabled = true;
 	arm_smmu_cd_make(&live, &s->master, &d->cd);
 
 	arm_smmu_inv_quiesce(d);
@@ -1220,26 +1368,24 @@ static void test_attach_refused(struct kunit *test)
 	struct arm_smmu_domain *d = test_domain(test, 0x100);
 	struct arm_smmu_domain *paging = test_domain(test, 2);
 
-#define TEST_ATTACH(old) \
-	arm_smmu_attach_dev_pasid(&d->domain, m->dev, 3, old)
+#define TEST_ATTACH() \
+	arm_smmu_attach_dev_pasid(&d->domain, m->dev, 3, NULL)
 
 	test_rid_domain(test, s);
-	KUNIT_EXPECT_EQ(test, TEST_ATTACH(&paging->domain), -EOPNOTSUPP);
-
 	m->sva_enabled = false;
-	KUNIT_EXPECT_EQ(test, TEST_ATTACH(NULL), -ENODEV);
+	KUNIT_EXPECT_EQ(test, TEST_ATTACH(), -ENODEV);
 	m->sva_enabled = true;
 
 	m->domain->stage = ARM_SMMU_DOMAIN_S2;
-	KUNIT_EXPECT_EQ(test, TEST_ATTACH(NULL), -EBUSY);
+	KUNIT_EXPECT_EQ(test, TEST_ATTACH(), -EBUSY);
 	m->domain->stage = ARM_SMMU_DOMAIN_S1;
 
 	s->smmu->asid_bits = 8;
-	KUNIT_EXPECT_EQ(test, TEST_ATTACH(NULL), -EINVAL);
+	KUNIT_EXPECT_EQ(test, TEST_ATTACH(), -EINVAL);
 	s->smmu->asid_bits = 16;
 
 	s->smmu->features &= ~ARM_SMMU_FEAT_SVA;
-	KUNIT_EXPECT_EQ(test, TEST_ATTACH(NULL), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, TEST_ATTACH(), -EOPNOTSUPP);
 	s->smmu->features |= ARM_SMMU_FEAT_SVA;
 
 	/* A paging domain belongs to the instance it was first used with */
@@ -1250,9 +1396,9 @@ static void test_attach_refused(struct kunit *test)
 						  NULL));
 
 	m->ssid_bits = 1;
-	KUNIT_EXPECT_EQ(test, TEST_ATTACH(NULL), -EINVAL);
+	KUNIT_EXPECT_EQ(test, TEST_ATTACH(), -EINVAL);
 	m->ssid_bits = 0;
-	KUNIT_EXPECT_EQ(test, TEST_ATTACH(NULL), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, TEST_ATTACH(), -EOPNOTSUPP);
 #undef TEST_ATTACH
 
 	/* Nothing has changed */
@@ -1381,6 +1527,752 @@ static void test_page_response(struct kunit *test)
 	test_expect_idle(test, s);
 }
 
+/* Replacement, as the SMMU may see it */
+
+/* What becomes of a transaction, and the entry that says so */
+enum test_fate {
+	TEST_ABORTED,		/* or reported */
+	TEST_UNCHANGED,
+	TEST_STAGE_1,		/* by a CD */
+	TEST_STAGE_2,		/* by words 2 and 3 of an STE */
+};
+
+struct test_seen {
+	enum test_fate		fate;
+	struct arm_smmu_entry	e;
+};
+
+static void test_read_entry(struct arm_smmu_entry *e, const __le64 *mem)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARM_SMMU_ENTRY_DWORDS; i++)
+		e->w[i] = le64_to_cpu(READ_ONCE(mem[i]));
+}
+
+static void test_read_ste(struct test_smmu *s, u32 sid,
+			  struct arm_smmu_entry *ste)
+{
+	test_read_entry(ste, arm_smmu_get_step_for_sid(s->smmu, sid));
+}
+
+/* CDs that the SMMU finds at @dma; it may know the former place of a leaf */
+static __le64 *test_cds_at(struct arm_smmu_cd_table *table, dma_addr_t dma)
+{
+	struct arm_smmu_cds *leaf;
+	unsigned long i;
+
+	if (table->swapped && table->spare.dma == dma)
+		return table->spare.cd;
+	xa_for_each(&table->leaves, i, leaf)
+		if (leaf->dma == dma)
+			return leaf->cd;
+	return NULL;
+}
+
+/* IHI0070 3.3.2, for a transaction with @ssid, or without if that is 0 */
+static struct test_seen test_lookup(struct test_smmu *s,
+				    const struct arm_smmu_entry *ste, u32 ssid)
+{
+	struct arm_smmu_cd_table *table = &s->master.cd_table;
+	u32 cdmax = FIELD_GET(STRTAB_STE_0_S1CDMAX, ste->w[0]);
+	dma_addr_t ptr = ste->w[0] & STRTAB_STE_0_S1CTXPTR_MASK;
+	struct test_seen seen = { .fate = TEST_ABORTED };
+	unsigned int split = 0;
+	__le64 *cds;
+
+	if (!(ste->w[0] & STRTAB_STE_0_V))
+		return seen;
+
+	switch (FIELD_GET(STRTAB_STE_0_CFG, ste->w[0])) {
+	case STRTAB_STE_0_CFG_BYPASS:
+		seen.fate = ssid ? TEST_ABORTED : TEST_UNCHANGED;
+		return seen;
+	case STRTAB_STE_0_CFG_S2_TRANS:
+		seen.fate = ssid ? TEST_ABORTED : TEST_STAGE_2;
+		seen.e.w[2] = ste->w[2];
+		seen.e.w[3] = ste->w[3];
+		return seen;
+	case STRTAB_STE_0_CFG_S1_TRANS:
+		break;
+	default:
+		return seen;
+	}
+
+	if (cdmax && !ssid) {
+		switch (FIELD_GET(STRTAB_STE_1_S1DSS, ste->w[1])) {
+		case STRTAB_STE_1_S1DSS_BYPASS:
+			seen.fate = TEST_UNCHANGED;
+			return seen;
+		case STRTAB_STE_1_S1DSS_TERMINATE:
+			return seen;
+		}
+	}
+	/* The VMID of a TLB entry is that of the STE */
+	if (ssid >> cdmax || ste->w[2])
+		return seen;
+
+	switch (FIELD_GET(STRTAB_STE_0_S1FMT, ste->w[0])) {
+	case STRTAB_STE_0_S1FMT_4K_L2:
+		split = CTXDESC_SPLIT_4K;
+		break;
+	case STRTAB_STE_0_S1FMT_64K_L2:
+		split = CTXDESC_SPLIT_64K;
+		break;
+	}
+	if (split) {
+		u64 l1;
+
+		if (!table->l1 || table->tab_dma != ptr)
+			return seen;
+		l1 = le64_to_cpu(READ_ONCE(table->l1[ssid >> split]));
+		if (!(l1 & CTXDESC_L1_DESC_V))
+			return seen;
+		ptr = l1 & CTXDESC_L1_DESC_L2PTR_MASK;
+		ssid &= BIT(split) - 1;
+	}
+
+	cds = test_cds_at(table, ptr);
+	if (!cds)
+		return seen;
+	test_read_entry(&seen.e, cds + ssid * CTXDESC_CD_DWORDS);
+	if (seen.e.w[0] & CTXDESC_CD_0_V)
+		seen.fate = TEST_STAGE_1;
+	return seen;
+}
+
+/* What a domain should do to a transaction */
+static struct test_seen test_wanted(struct test_smmu *s,
+				    struct arm_smmu_domain *d)
+{
+	struct test_seen wanted = { .fate = TEST_ABORTED };
+	struct arm_smmu_entry ste;
+
+	if (!d)
+		return wanted;
+
+	switch (d->stage) {
+	case ARM_SMMU_DOMAIN_S1:
+		wanted.fate = TEST_STAGE_1;
+		arm_smmu_cd_make(&wanted.e, &s->master, &d->cd);
+		break;
+	case ARM_SMMU_DOMAIN_BYPASS:
+		wanted.fate = TEST_UNCHANGED;
+		break;
+	default:
+		wanted.fate = TEST_STAGE_2;
+		arm_smmu_ste_s2(&ste, &s->master, &d->s2_cfg);
+		wanted.e.w[2] = ste.w[2];
+		wanted.e.w[3] = ste.w[3];
+	}
+	return wanted;
+}
+
+static bool test_is(const struct test_seen *seen, const struct test_seen *want)
+{
+	return seen->fate == want->fate &&
+	       !memcmp(&seen->e, &want->e, sizeof(seen->e));
+}
+
+static void test_expect_seen(struct kunit *test, struct test_smmu *s, u32 ssid,
+			     struct arm_smmu_domain *d)
+{
+	struct test_seen want = test_wanted(s, d);
+	u32 sid;
+
+	for (sid = 0x10; sid <= 0x11; sid++) {
+		struct arm_smmu_entry ste;
+		struct test_seen seen;
+
+		test_read_ste(s, sid, &ste);
+		seen = test_lookup(s, &ste, ssid);
+		KUNIT_EXPECT_TRUE_MSG(test, test_is(&seen, &want),
+				      "StreamID 0x%x, SSID %u", sid, ssid);
+	}
+}
+
+static void test_skip_cmds(struct test_smmu *s)
+{
+	while (test_next_cmd(s))
+		;
+}
+
+static void test_replace_work(struct work_struct *work)
+{
+	struct test_work *w = container_of(work, struct test_work, work);
+
+	if (w->ssid)
+		w->ret = arm_smmu_attach_dev_pasid(&w->d->domain,
+						   w->s->master.dev, w->ssid,
+						   &w->old->domain);
+	else
+		w->ret = arm_smmu_attach_dev(&w->d->domain, w->s->master.dev);
+	/* Pairs with smp_load_acquire() in test_hold_stopped() */
+	smp_store_release(&w->done, true);
+}
+
+/*
+ * Replace @old by @new, and look at what the SMMU has to find at each CMD_SYNC,
+ * with the STE as it is and as it was: that may be cached until the CMD_SYNC is
+ * complete. Returns the number of these.
+ */
+static unsigned int test_replace(struct kunit *test, struct test_smmu *s,
+				 u32 ssid, struct arm_smmu_domain *old,
+				 struct arm_smmu_domain *new, bool may_abort)
+{
+	struct test_seen was = test_wanted(s, old), is = test_wanted(s, new);
+	struct test_work w = { .d = new, .old = old, .ssid = ssid };
+	struct arm_smmu_entry stes[2], ste;
+	struct test_seen seen;
+	unsigned int i, waits;
+
+	test_skip_cmds(s);
+	test_expect_seen(test, s, ssid, old);
+	for (i = 0; i < 2; i++)
+		test_read_ste(s, 0x10 + i, &stes[i]);
+
+	test_hold_start(test, &w, test_replace_work, s);
+	for (waits = 0; test_hold_stopped(test, &w); waits++) {
+		for (i = 0; i < 2; i++) {
+			seen = test_lookup(s, &stes[i], ssid);
+			KUNIT_EXPECT_TRUE_MSG(test, test_is(&seen, &was) ||
+					      test_is(&seen, &is) ||
+					      (may_abort && !seen.fate),
+					      "cached STE, CMD_SYNC %u", waits);
+			test_read_ste(s, 0x10 + i, &ste);
+			seen = test_lookup(s, &ste, ssid);
+			KUNIT_EXPECT_TRUE_MSG(test, test_is(&seen, &was) ||
+					      test_is(&seen, &is) ||
+					      (may_abort && !seen.fate),
+					      "CMD_SYNC %u", waits);
+			stes[i] = ste;
+		}
+		test_hold_step(&w);
+	}
+	test_hold_finish(test, &w);
+
+	KUNIT_EXPECT_EQ(test, w.ret, 0);
+	KUNIT_EXPECT_NULL(test, s->master.cd_table.swapped);
+	test_expect_seen(test, s, ssid, new);
+	return waits;
+}
+
+static void test_pasid_attach(struct kunit *test, struct test_smmu *s,
+			      struct arm_smmu_domain *d, u32 ssid)
+{
+	KUNIT_ASSERT_EQ(test, 0,
+			arm_smmu_attach_dev_pasid(&d->domain, s->master.dev,
+						  ssid, NULL));
+	test_skip_cmds(s);
+	test_expect_seen(test, s, ssid, d);
+}
+
+/* The first PASID makes the table grow below DMA without PASID */
+static void test_cd_grow(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_cd_table *table = &s->master.cd_table;
+	struct arm_smmu_domain *rid = test_paging(test, s, 1);
+	struct arm_smmu_domain *d = test_domain(test, 2);
+	struct arm_smmu_entry before, after;
+	u64 *cmd;
+
+	KUNIT_ASSERT_EQ(test, 0,
+			arm_smmu_attach_dev(&rid->domain, s->master.dev));
+	test_expect_seen(test, s, 0, rid);
+	test_skip_cmds(s);
+	test_read_ste(s, 0x11, &before);
+	KUNIT_EXPECT_EQ(test, FIELD_GET(STRTAB_STE_0_S1CDMAX, before.w[0]), 0);
+
+	KUNIT_ASSERT_EQ(test, arm_smmu_cd_prepare(&s->master, 0x1234), 0);
+	test_expect_op(test, s, CMDQ_OP_CFGI_STE, &cmd);
+	KUNIT_EXPECT_EQ(test, FIELD_GET(CMDQ_CFGI_0_SID, cmd[0]), 0x10);
+	test_expect_op(test, s, CMDQ_OP_CFGI_STE, &cmd);
+	KUNIT_EXPECT_EQ(test, FIELD_GET(CMDQ_CFGI_0_SID, cmd[0]), 0x11);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_idle(test, s);
+
+	test_read_ste(s, 0x11, &after);
+	KUNIT_EXPECT_EQ(test, after.w[0],
+			0x8000000000000001 | 5 << 1 | 1 << 4 | table->tab_dma);
+	after.w[0] = before.w[0];
+	KUNIT_EXPECT_EQ(test, 0, memcmp(&before, &after, sizeof(before)));
+	test_expect_seen(test, s, 0, rid);
+	test_expect_seen(test, s, 0x1234, NULL);
+	KUNIT_EXPECT_NULL(test, table->spare.cd);
+	KUNIT_EXPECT_NULL(test, table->swapped);
+
+	/* Once */
+	test_pasid_attach(test, s, d, 0x1234);
+	KUNIT_ASSERT_EQ(test, arm_smmu_cd_prepare(&s->master, 0xffff), 0);
+	test_expect_idle(test, s);
+	test_expect_seen(test, s, 0, rid);
+
+	test_free_invs(d);
+	test_free_invs(rid);
+}
+
+/* The same, step by step: what is in use is in both places meanwhile */
+static void test_cd_grow_work(struct work_struct *work)
+{
+	struct test_work *w = container_of(work, struct test_work, work);
+
+	w->ret = arm_smmu_cd_prepare(&w->s->master, w->ssid);
+	/* Pairs with smp_load_acquire() in test_hold_stopped() */
+	smp_store_release(&w->done, true);
+}
+
+static void test_cd_grow_order(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *rid = test_paging(test, s, 1);
+	struct test_work w = { .ssid = 3 };
+	struct arm_smmu_entry ste;
+	struct test_seen seen, want;
+
+	KUNIT_ASSERT_EQ(test, 0,
+			arm_smmu_attach_dev(&rid->domain, s->master.dev));
+	want = test_wanted(s, rid);
+	test_read_ste(s, 0x11, &ste);
+
+	test_hold_start(test, &w, test_cd_grow_work, s);
+	KUNIT_EXPECT_TRUE(test, test_hold_stopped(test, &w));
+	test_expect_seen(test, s, 0, rid);
+	seen = test_lookup(s, &ste, 0);
+	KUNIT_EXPECT_TRUE(test, test_is(&seen, &want));
+	test_hold_step(&w);
+	test_hold_finish(test, &w);
+	KUNIT_EXPECT_EQ(test, w.ret, 0);
+	test_free_invs(rid);
+}
+
+/*
+ * A PASID goes from one domain to another, with one next to it whose process
+ * exits just then.
+ */
+static void test_pasid_replace(struct kunit *test, unsigned int bits)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_master *m = &s->master;
+	struct arm_smmu_domain *rid = test_paging(test, s, 1);
+	struct arm_smmu_domain *old = test_domain(test, 2);
+	struct arm_smmu_domain *new = test_paging(test, s, 3);
+	struct arm_smmu_domain *next = test_domain(test, 4);
+	struct test_work w = { .d = new, .old = old, .ssid = 3 };
+	struct arm_smmu_entry was, cd;
+	__le64 *former;
+	u64 l1 = 0;
+
+	m->ssid_bits = bits;
+	if (bits <= CTXDESC_LINEAR_CDMAX)
+		m->smmu->features &= ~ARM_SMMU_FEAT_2_LVL_CDTAB;
+	KUNIT_ASSERT_EQ(test, 0, arm_smmu_attach_dev(&rid->domain, m->dev));
+	test_pasid_attach(test, s, old, 3);
+	test_pasid_attach(test, s, next, 4);
+	former = arm_smmu_cd_ptr(m, 0);
+	test_read_entry(&was, former + 3 * CTXDESC_CD_DWORDS);
+	if (m->cd_table.l1)
+		l1 = le64_to_cpu(m->cd_table.l1[0]);
+
+	test_hold_start(test, &w, test_replace_work, s);
+
+	/* One store has made all the difference */
+	KUNIT_EXPECT_TRUE(test, test_hold_stopped(test, &w));
+	if (m->cd_table.l1) {
+		test_expect_cfgi_cd(test, s, 0x10, 3, false);
+		test_expect_cfgi_cd(test, s, 0x11, 3, false);
+		KUNIT_EXPECT_NE(test, l1, le64_to_cpu(m->cd_table.l1[0]));
+	} else {
+		test_expect_op(test, s, CMDQ_OP_CFGI_STE, NULL);
+		test_expect_op(test, s, CMDQ_OP_CFGI_STE, NULL);
+	}
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_idle(test, s);
+	test_expect_seen(test, s, 0, rid);
+	test_expect_seen(test, s, 3, new);
+	test_expect_seen(test, s, 4, next);
+
+	/* The SMMU may still read the former CDs, and they are all there */
+	KUNIT_EXPECT_PTR_NE(test, arm_smmu_cd_ptr(m, 0), former);
+	KUNIT_EXPECT_PTR_EQ(test, m->cd_table.spare.cd, former);
+	test_read_entry(&cd, former + 3 * CTXDESC_CD_DWORDS);
+	KUNIT_EXPECT_EQ(test, 0, memcmp(&cd, &was, sizeof(cd)));
+
+	/* Whichever it reads, no exit is lost, and the new CD is not touched */
+	arm_smmu_cd_quiet(m, 4, 4);
+	arm_smmu_cd_quiet(m, 3, 2);
+	test_expect_seen(test, s, 3, new);
+	was.w[0] = arm_smmu_cd_quiet_word(m, was.w[0]);
+	test_read_entry(&cd, former + 3 * CTXDESC_CD_DWORDS);
+	KUNIT_EXPECT_EQ(test, cd.w[0], was.w[0]);
+	arm_smmu_cd_make(&was, m, &next->cd);
+	was.w[0] = arm_smmu_cd_quiet_word(m, was.w[0]);
+	test_read_entry(&cd, former + 4 * CTXDESC_CD_DWORDS);
+	KUNIT_EXPECT_EQ(test, cd.w[0], was.w[0]);
+	test_read_entry(&cd, arm_smmu_cd_ptr(m, 4));
+	KUNIT_EXPECT_EQ(test, 0, memcmp(&cd, &was, sizeof(cd)));
+
+	/* Both invalidate, what is in the event queue can wait */
+	test_expect_inv(test, old, 2, s, ARM_SMMU_INV_STREAM, 0x11, 3, 1, 0, 0);
+	test_expect_inv(test, new, 2, s, ARM_SMMU_INV_STREAM, 0x11, 3, 1, 0, 0);
+	test_put_stall(s, 0x90, 7);
+	test_hold_step(&w);
+
+	/* Then the SMMU knows the new CD only: nothing of the old one is left */
+	KUNIT_EXPECT_TRUE(test, test_hold_stopped(test, &w));
+	test_expect_tlbi_asid(test, s, 2);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_idle(test, s);
+	KUNIT_EXPECT_NULL(test, m->cd_table.swapped);
+	KUNIT_EXPECT_NE(test, s->evtq_cons, s->evtq_prod);
+	test_hold_step(&w);
+
+	test_hold_finish(test, &w);
+	KUNIT_EXPECT_EQ(test, w.ret, 0);
+	test_expect_abort(test, s, 0x90, 7);
+	test_expect_idle(test, s);
+	KUNIT_EXPECT_EQ(test, s->evtq_cons, s->evtq_prod);
+	test_expect_inv(test, old, 2, s, ARM_SMMU_INV_STREAM, 0x11, 3, 0, 0, 1);
+	test_expect_inv(test, new, 2, s, ARM_SMMU_INV_STREAM, 0x11, 3, 1, 0, 0);
+	KUNIT_EXPECT_EQ(test, m->nr_pasids, 2);
+
+	/* And back again, with the memory that is there */
+	KUNIT_EXPECT_EQ(test, 2, test_replace(test, s, 3, new, old, false));
+	KUNIT_EXPECT_PTR_EQ(test, arm_smmu_cd_ptr(m, 0), former);
+	test_expect_seen(test, s, 0, rid);
+
+	arm_smmu_detach_dev_pasid(&old->domain, m->dev, 3);
+	arm_smmu_detach_dev_pasid(&next->domain, m->dev, 4);
+	KUNIT_EXPECT_EQ(test, m->nr_pasids, 0);
+	test_free_invs(rid);
+	test_free_invs(old);
+	test_free_invs(new);
+	test_free_invs(next);
+}
+
+static void test_pasid_replace_leaf(struct kunit *test)
+{
+	test_pasid_replace(test, 16);
+}
+
+static void test_pasid_replace_table(struct kunit *test)
+{
+	test_pasid_replace(test, 5);
+}
+
+/* Below an identity domain the STE refers to the table as well */
+static void test_pasid_replace_identity(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *rid = test_identity(test, s);
+	struct arm_smmu_domain *a = test_domain(test, 2);
+	struct arm_smmu_domain *b = test_domain(test, 3);
+
+	s->smmu->features &= ~ARM_SMMU_FEAT_2_LVL_CDTAB;
+	s->master.ssid_bits = 5;
+	KUNIT_ASSERT_EQ(test, 0,
+			arm_smmu_attach_dev(&rid->domain, s->master.dev));
+	test_pasid_attach(test, s, a, 3);
+	KUNIT_EXPECT_EQ(test, 2, test_replace(test, s, 3, a, b, false));
+	test_expect_seen(test, s, 0, rid);
+	test_free_invs(a);
+	test_free_invs(b);
+}
+
+static void test_pasid_replace_refused(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_master *m = &s->master;
+	struct arm_smmu_domain *rid = test_paging(test, s, 1);
+	struct arm_smmu_domain *old = test_paging(test, s, 2);
+	struct arm_smmu_domain *sva = test_domain(test, 0x100);
+	struct arm_smmu_domain *foreign = test_paging(test, &ctx->s[1], 3);
+	struct arm_smmu_domain *s2 = test_stage2(test, s, 4);
+
+#define TEST_REPLACE(new) \
+	arm_smmu_attach_dev_pasid(&(new)->domain, m->dev, 3, &old->domain)
+
+	KUNIT_ASSERT_EQ(test, 0, arm_smmu_attach_dev(&rid->domain, m->dev));
+	test_pasid_attach(test, s, old, 3);
+
+	s->smmu->asid_bits = 8;
+	KUNIT_EXPECT_EQ(test, TEST_REPLACE(sva), -EINVAL);
+	s->smmu->asid_bits = 16;
+	m->sva_enabled = false;
+	KUNIT_EXPECT_EQ(test, TEST_REPLACE(sva), -ENODEV);
+	m->sva_enabled = true;
+	KUNIT_EXPECT_EQ(test, TEST_REPLACE(foreign), -ENXIO);
+	KUNIT_EXPECT_EQ(test, TEST_REPLACE(s2), -EINVAL);
+#undef TEST_REPLACE
+
+	/* The old one still translates, and invalidates */
+	test_expect_idle(test, s);
+	test_expect_seen(test, s, 3, old);
+	KUNIT_EXPECT_EQ(test, m->nr_pasids, 1);
+	test_expect_inv(test, old, 2, s, ARM_SMMU_INV_STREAM, 0x11, 3, 1, 0, 0);
+	KUNIT_EXPECT_NULL(test, test_invs(sva));
+	KUNIT_EXPECT_NULL(test, test_invs(foreign));
+
+	test_free_invs(rid);
+	test_free_invs(old);
+}
+
+/* What is without PASID goes from one domain to another */
+static void test_rid_replace(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *a = test_paging(test, s, 1);
+	struct arm_smmu_domain *b = test_paging(test, s, 2);
+	struct arm_smmu_domain *id = test_identity(test, s);
+	struct arm_smmu_domain *s2[2] = {
+		test_stage2(test, s, 1), test_stage2(test, s, 2),
+	};
+
+	KUNIT_ASSERT_EQ(test, 0,
+			arm_smmu_attach_dev(&a->domain, s->master.dev));
+
+	/* The STEs, and the TLB */
+	KUNIT_EXPECT_EQ(test, 2, test_replace(test, s, 0, a, b, false));
+	test_expect_op(test, s, CMDQ_OP_CFGI_STE, NULL);
+	test_expect_op(test, s, CMDQ_OP_CFGI_STE, NULL);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_tlbi_asid(test, s, 1);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_idle(test, s);
+
+	test_replace(test, s, 0, b, id, false);
+	test_replace(test, s, 0, id, a, false);
+	test_replace(test, s, 0, a, id, false);
+	test_replace(test, s, 0, id, s2[0], false);
+	test_replace(test, s, 0, s2[0], id, false);
+
+	/* The VMID is in the way */
+	test_replace(test, s, 0, id, b, false);
+	test_replace(test, s, 0, b, s2[0], true);
+	test_replace(test, s, 0, s2[0], s2[1], true);
+	test_replace(test, s, 0, s2[1], a, true);
+
+	test_free_invs(a);
+	test_free_invs(b);
+	test_free_invs(s2[0]);
+	test_free_invs(s2[1]);
+}
+
+static void test_rid_replace_below_pasids(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *a = test_paging(test, s, 1);
+	struct arm_smmu_domain *b = test_paging(test, s, 2);
+	struct arm_smmu_domain *id = test_identity(test, s);
+	struct arm_smmu_domain *s2 = test_stage2(test, s, 1);
+	struct arm_smmu_domain *d = test_domain(test, 3);
+
+	KUNIT_ASSERT_EQ(test, 0,
+			arm_smmu_attach_dev(&a->domain, s->master.dev));
+	test_pasid_attach(test, s, d, 0x20);
+
+	KUNIT_EXPECT_EQ(test, 2, test_replace(test, s, 0, a, b, false));
+	test_expect_cfgi_cd(test, s, 0x10, 0, false);
+	test_expect_cfgi_cd(test, s, 0x11, 0, false);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_tlbi_asid(test, s, 1);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_idle(test, s);
+	test_expect_seen(test, s, 0x20, d);
+
+	test_replace(test, s, 0, b, id, false);
+	test_expect_seen(test, s, 0x20, d);
+	test_replace(test, s, 0, id, a, false);
+	test_expect_seen(test, s, 0x20, d);
+	test_skip_cmds(s);
+
+	/* Substreams need stage 1 */
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			arm_smmu_attach_dev(&s2->domain, s->master.dev));
+	test_expect_idle(test, s);
+	test_expect_seen(test, s, 0, a);
+	test_expect_seen(test, s, 0x20, d);
+	KUNIT_EXPECT_NULL(test, test_invs(s2));
+
+	/* The same STE and the same CD, which DMA does not notice either */
+	test_replace(test, s, 0, a, a, false);
+
+	arm_smmu_detach_dev_pasid(&d->domain, s->master.dev, 0x20);
+	test_expect_seen(test, s, 0, a);
+	test_free_invs(a);
+	test_free_invs(b);
+	test_free_invs(d);
+}
+
+#ifdef CONFIG_PCI_ATS
+#define TEST_ATS_CAP		0x100
+
+static int test_pci_read(struct pci_bus *bus, unsigned int devfn, int where,
+			 int size, u32 *val)
+{
+	struct test_smmu *s = container_of(bus, struct test_smmu, bus);
+
+	*val = s->ats_on ? PCI_ATS_CTRL_ENABLE : 0;
+	return PCIBIOS_SUCCESSFUL;
+}
+
+/* A device that uses ATS needs STEs that know about it */
+static void test_check_ats(struct test_smmu *s)
+{
+	u32 sid;
+
+	for (sid = 0x10; sid <= 0x11; sid++) {
+		struct arm_smmu_entry ste;
+		u64 cfg;
+
+		test_read_ste(s, sid, &ste);
+		cfg = FIELD_GET(STRTAB_STE_0_CFG, ste.w[0]);
+		if (FIELD_GET(STRTAB_STE_1_EATS, ste.w[1]) !=
+		    STRTAB_STE_1_EATS_TRANS ||
+		    (cfg != STRTAB_STE_0_CFG_S1_TRANS &&
+		     cfg != STRTAB_STE_0_CFG_S2_TRANS))
+			s->ats_unwanted = true;
+	}
+}
+
+static int test_pci_write(struct pci_bus *bus, unsigned int devfn, int where,
+			  int size, u32 val)
+{
+	struct test_smmu *s = container_of(bus, struct test_smmu, bus);
+
+	if (where != TEST_ATS_CAP + PCI_ATS_CTRL)
+		return PCIBIOS_BAD_REGISTER_NUMBER;
+
+	s->ats_writes++;
+	s->ats_on = val & PCI_ATS_CTRL_ENABLE;
+	/* Now, or until now */
+	test_check_ats(s);
+	return PCIBIOS_SUCCESSFUL;
+}
+
+static struct pci_ops test_pci_ops = {
+	.read	= test_pci_read,
+	.write	= test_pci_write,
+};
+
+/* Turn the device behind an instance into one that has ATS */
+static void test_make_ats(struct kunit *test, struct test_smmu *s)
+{
+	struct pci_dev *pdev = kunit_kzalloc(test, sizeof(*pdev), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, pdev);
+	s->bus.ops = &test_pci_ops;
+	pdev->bus = &s->bus;
+	pdev->ats_cap = TEST_ATS_CAP;
+	pdev->dev.bus = &pci_bus_type;
+	pdev->dev.init_name = "arm-smmu-v3-kunit-ats";
+	pdev->dev.iommu = &s->iommu;
+	s->master.dev = &pdev->dev;
+	s->smmu->features |= ARM_SMMU_FEAT_ATS;
+}
+
+static void test_expect_ats(struct kunit *test, struct test_smmu *s, bool on)
+{
+	KUNIT_EXPECT_EQ(test, s->master.ats_enabled, on);
+	KUNIT_EXPECT_EQ(test, s->ats_on, on);
+	if (on)
+		test_check_ats(s);
+	KUNIT_EXPECT_FALSE(test, s->ats_unwanted);
+}
+
+/* How many invalidations of an ATC for @ssid there were since */
+static unsigned int test_count_atc(struct test_smmu *s, u32 ssid)
+{
+	unsigned int num = 0;
+	u64 *cmd;
+
+	while ((cmd = test_next_cmd(s)))
+		if (FIELD_GET(CMDQ_0_OP, cmd[0]) == CMDQ_OP_ATC_INV &&
+		    FIELD_GET(CMDQ_ATC_0_SSID, cmd[0]) == ssid)
+			num++;
+	return num;
+}
+
+static void test_ats(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *a = test_paging(test, s, 1);
+	struct arm_smmu_domain *b = test_paging(test, s, 2);
+	struct arm_smmu_domain *id = test_identity(test, s);
+	struct arm_smmu_domain *s2 = test_stage2(test, s, 1);
+	struct arm_smmu_domain *d = test_domain(test, 3);
+	struct arm_smmu_domain *e = test_domain(test, 4);
+
+	test_make_ats(test, s);
+
+	/* Nothing to translate */
+	KUNIT_ASSERT_EQ(test, 0,
+			arm_smmu_attach_dev(&id->domain, s->master.dev));
+	test_expect_ats(test, s, false);
+	KUNIT_EXPECT_EQ(test, s->ats_writes, 0);
+
+	/* From one that translates to another it stays on */
+	test_replace(test, s, 0, id, a, false);
+	test_expect_ats(test, s, true);
+	test_replace(test, s, 0, a, b, false);
+	test_expect_ats(test, s, true);
+	KUNIT_EXPECT_EQ(test, s->ats_writes, 1);
+	KUNIT_EXPECT_EQ(test, test_count_atc(s, 0), 2);
+	test_replace(test, s, 0, b, id, false);
+	test_expect_ats(test, s, false);
+	KUNIT_EXPECT_EQ(test, s->ats_writes, 2);
+	/* The device must be done with it before the STE changes */
+	test_expect_atc_all(test, s, 0x10, 0);
+	test_expect_atc_all(test, s, 0x11, 0);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_op(test, s, CMDQ_OP_CFGI_STE, NULL);
+	test_skip_cmds(s);
+
+	/* An STE that blocks has no EATS */
+	test_replace(test, s, 0, id, a, false);
+	test_replace(test, s, 0, a, s2, true);
+	test_expect_ats(test, s, true);
+	KUNIT_EXPECT_EQ(test, s->ats_writes, 5);
+	test_replace(test, s, 0, s2, id, false);
+	test_expect_ats(test, s, false);
+	KUNIT_EXPECT_EQ(test, s->ats_writes, 6);
+
+	/* PASIDs need it, whatever is below them */
+	test_pasid_attach(test, s, d, 3);
+	test_expect_seen(test, s, 0, id);
+	test_expect_ats(test, s, true);
+	test_expect_inv(test, d, 1, s, ARM_SMMU_INV_STREAM, 0x10, 3, 1, 1, 0);
+	test_replace(test, s, 3, d, e, false);
+	KUNIT_EXPECT_EQ(test, test_count_atc(s, 3), 2);
+	test_replace(test, s, 0, id, a, false);
+	/* The ATC had addresses that are translated to themselves */
+	KUNIT_EXPECT_EQ(test, test_count_atc(s, 0), 2);
+	test_replace(test, s, 0, a, id, false);
+	KUNIT_EXPECT_EQ(test, test_count_atc(s, 0), 2);
+	test_expect_ats(test, s, true);
+	KUNIT_EXPECT_EQ(test, s->ats_writes, 7);
+
+	arm_smmu_detach_dev_pasid(&e->domain, s->master.dev, 3);
+	test_expect_seen(test, s, 0, id);
+	test_expect_ats(test, s, false);
+	KUNIT_EXPECT_EQ(test, s->ats_writes, 8);
+
+	test_free_invs(a);
+	test_free_invs(b);
+	test_free_invs(s2);
+	test_free_invs(d);
+	test_free_invs(e);
+}
+#endif
+
 static struct kunit_case arm_smmu_v3_cases[] = {
 	KUNIT_CASE(test_cd_bytes),
 	KUNIT_CASE(test_cd_quiet_bytes),
@@ -1403,6 +2295,17 @@ static struct kunit_case arm_smmu_v3_cases[] = {
 	KUNIT_CASE(test_evtq),
 	KUNIT_CASE(test_detach_evtq),
 	KUNIT_CASE(test_page_response),
+	KUNIT_CASE(test_cd_grow),
+	KUNIT_CASE(test_cd_grow_order),
+	KUNIT_CASE(test_pasid_replace_leaf),
+	KUNIT_CASE(test_pasid_replace_table),
+	KUNIT_CASE(test_pasid_replace_identity),
+	KUNIT_CASE(test_pasid_replace_refused),
+	KUNIT_CASE(test_rid_replace),
+	KUNIT_CASE(test_rid_replace_below_pasids),
+#ifdef CONFIG_PCI_ATS
+	KUNIT_CASE(test_ats),
+#endif
 	{}
 };
 

@@ -35,6 +35,15 @@ static void arm_smmu_pasid_put(struct arm_smmu_master *master)
 	spin_unlock(&master->lock);
 }
 
+/* The CD of the PASID no longer leads to the domain */
+static void arm_smmu_pasid_forget(struct arm_smmu_master *master,
+				  struct arm_smmu_domain *smmu_domain,
+				  ioasid_t pasid)
+{
+	arm_smmu_invs_flush_and_del(smmu_domain, master, pasid);
+	arm_smmu_pasid_put(master);
+}
+
 /* What is without PASID may get along without a CD table, PASIDs do not */
 static void arm_smmu_pasid_update_ste(struct arm_smmu_master *master)
 {
@@ -98,14 +107,19 @@ static int arm_smmu_pasid_check_domain(struct arm_smmu_domain *smmu_domain,
  * @domain: SVA domain, or paging domain that uses stage 1
  * @dev: the device
  * @pasid: the PASID
- * @old: domain that is attached to it, or NULL
+ * @old: another domain that is attached to it and is to be replaced, or NULL
+ *
+ * A DMA that meets the replacement is translated by one domain or the other,
+ * and both of them invalidate what is cached for the PASID until it is done.
+ * Then nothing of @old is cached, and all faults that the SMMU had queued about
+ * it went through iommu_report_device_fault().
  *
  * Context: Process context, group mutex held.
- * Return: 0, -EOPNOTSUPP if @old would have to be replaced, the device has no
- * PASIDs or the SMMU cannot walk the tables of the CPUs, -EBUSY if transactions
- * without PASID use stage 2, -ENODEV if SVA is not enabled for the device,
- * -EINVAL if the domain cannot be used with this device, -ENXIO if it is a
- * paging domain of another instance, -ENOMEM or -ENOSPC.
+ * Return: 0, or with nothing changed -EOPNOTSUPP if the device has no PASIDs or
+ * the SMMU cannot walk the tables of the CPUs, -EBUSY if transactions without
+ * PASID use stage 2, -ENODEV if SVA is not enabled for the device, -EINVAL if
+ * the domain cannot be used with this device, -ENXIO if it is a paging domain
+ * of another instance, -ENOMEM or -ENOSPC.
  */
 int arm_smmu_attach_dev_pasid(struct iommu_domain *domain, struct device *dev,
 			      ioasid_t pasid, struct iommu_domain *old)
@@ -113,9 +127,6 @@ int arm_smmu_attach_dev_pasid(struct iommu_domain *domain, struct device *dev,
 	struct arm_smmu_domain *smmu_domain = to_smmu_domain(domain);
 	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
 	int ret;
-
-	if (old)
-		return -EOPNOTSUPP;
 
 	ret = arm_smmu_pasid_check_master(master);
 	if (ret)
@@ -134,7 +145,7 @@ int arm_smmu_attach_dev_pasid(struct iommu_domain *domain, struct device *dev,
 		goto err_put;
 
 	ret = arm_smmu_invs_add(smmu_domain, master, pasid,
-				master->ats_enabled);
+				arm_smmu_ats_supported(master));
 	if (ret)
 		goto err_put;
 
@@ -142,6 +153,11 @@ int arm_smmu_attach_dev_pasid(struct iommu_domain *domain, struct device *dev,
 	if (master->nr_pasids == 1)
 		arm_smmu_pasid_update_ste(master);
 	arm_smmu_cd_install(master, pasid, &smmu_domain->cd);
+
+	if (old) {
+		arm_smmu_pasid_forget(master, to_smmu_domain(old), pasid);
+		arm_smmu_evtq_catch_up(master->smmu);
+	}
 	return 0;
 
 err_put:
@@ -168,8 +184,7 @@ void arm_smmu_detach_dev_pasid(struct iommu_domain *domain, struct device *dev,
 	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
 
 	arm_smmu_cd_clear(master, pasid);
-	arm_smmu_invs_flush_and_del(smmu_domain, master, pasid);
-	arm_smmu_pasid_put(master);
+	arm_smmu_pasid_forget(master, smmu_domain, pasid);
 	if (!master->nr_pasids)
 		arm_smmu_pasid_update_ste(master);
 

@@ -46,16 +46,13 @@ void arm_smmu_ste_bypass(struct arm_smmu_entry *ste)
 void arm_smmu_ste_s1(struct arm_smmu_entry *ste,
 		     const struct arm_smmu_master *master, unsigned int s1dss)
 {
-	const struct arm_smmu_cd_table *table = &master->cd_table;
 	struct arm_smmu_device *smmu = master->smmu;
 
 	*ste = (struct arm_smmu_entry) {
 		.w[0] = STRTAB_STE_0_V |
 			FIELD_PREP(STRTAB_STE_0_CFG,
 				   STRTAB_STE_0_CFG_S1_TRANS) |
-			FIELD_PREP(STRTAB_STE_0_S1FMT, table->s1fmt) |
-			FIELD_PREP(STRTAB_STE_0_S1CDMAX, table->s1cdmax) |
-			(table->tab_dma & STRTAB_STE_0_S1CTXPTR_MASK),
+			arm_smmu_cd_table_ref(&master->cd_table),
 		.w[1] = FIELD_PREP(STRTAB_STE_1_S1DSS, s1dss) |
 			FIELD_PREP(STRTAB_STE_1_S1CIR,
 				   STRTAB_STE_1_S1C_CACHE_WBRA) |
@@ -160,6 +157,11 @@ static void arm_smmu_ste_sync(struct arm_smmu_entry_writer *writer)
  * @master: the master
  * @ste: what its STEs shall say
  *
+ * DMA is lost only between two STEs of which one uses stage 2 and the other one
+ * translates too: the VMID in word 2 and the table in word 3 cannot be stored at
+ * once, and before it has word 3 stage 1 would tag its TLB entries with the new
+ * VMID (IHI0070 5.2, S2VMID). It is aborted then, without an event.
+ *
  * Context: Process context, group mutex held. Waits for the SMMU.
  */
 void arm_smmu_ste_install(struct arm_smmu_master *master,
@@ -169,6 +171,9 @@ void arm_smmu_ste_install(struct arm_smmu_master *master,
 	struct arm_smmu_ste_writer w = {
 		.writer = {
 			.valid		= STRTAB_STE_0_V,
+			.blocks		= STRTAB_STE_0_V |
+					  FIELD_PREP(STRTAB_STE_0_CFG,
+						     STRTAB_STE_0_CFG_ABORT),
 			.ignores	= arm_smmu_ste_ignores,
 			.sync		= arm_smmu_ste_sync,
 		},
