@@ -128,15 +128,16 @@ static void iopf_respond(struct device *dev, struct iommu_fault_event *evt,
 				    prm->grpid, ret);
 }
 
-/*
- * What to answer where a domain cannot serve. If another one takes its place the
- * request may be about that: the device tries again, and finds it.
- */
-static enum iommu_page_response_code
-iopf_code_unserved(const struct iommu_attachment *attachment)
+static enum iommu_page_response_code iopf_serve(struct iopf_group *group)
 {
-	return READ_ONCE(attachment->replaced) ? IOMMU_PAGE_RESP_SUCCESS :
-						 IOMMU_PAGE_RESP_INVALID;
+	struct iommu_attachment *attachment = group->attachment;
+	enum iommu_page_response_code code = IOMMU_PAGE_RESP_INVALID;
+
+	if (attachment->domain->iopf_handler)
+		code = attachment->domain->iopf_handler(group);
+
+	return iommu_attachment_has_left(attachment) ? IOMMU_PAGE_RESP_SUCCESS :
+						       code;
 }
 
 static void iopf_handle_group(struct work_struct *work)
@@ -148,9 +149,7 @@ static void iopf_handle_group(struct work_struct *work)
 
 	if (!READ_ONCE(attachment->closing) &&
 	    !READ_ONCE(iopf_param->closing)) {
-		code = attachment->domain->iopf_handler(group);
-		if (code == IOMMU_PAGE_RESP_INVALID)
-			code = iopf_code_unserved(attachment);
+		code = iopf_serve(group);
 		/* Where it is being detached a retry would find nothing. */
 		if (READ_ONCE(attachment->closing))
 			code = IOMMU_PAGE_RESP_INVALID;
@@ -218,6 +217,7 @@ static int iopf_report_last(struct device *dev, struct iommu_fault_event *evt,
 	struct dev_iommu *param = dev->iommu;
 	struct iopf_group *group;
 	LIST_HEAD(faults);
+	bool stays;
 
 	group = kzalloc(sizeof(*group), GFP_KERNEL);
 
@@ -236,14 +236,16 @@ static int iopf_report_last(struct device *dev, struct iommu_fault_event *evt,
 
 	/*
 	 * Answered here and now: what is being detached, so that it goes away
-	 * without a noise and without a detour, and what there is no memory
-	 * for.
+	 * without a noise and without a detour, and what nobody serves, or
+	 * there is no memory for.
 	 */
+	stays = READ_ONCE(attachment->fate) == IOMMU_ATTACHMENT_STAYS;
 	if (!group || READ_ONCE(attachment->closing) ||
-	    !attachment->domain->iopf_handler) {
+	    (stays && !attachment->domain->iopf_handler)) {
 		kfree(group);
 		iopf_free_faults(&faults, NULL);
-		iopf_respond(dev, evt, iopf_code_unserved(attachment));
+		iopf_respond(dev, evt, stays ? IOMMU_PAGE_RESP_INVALID :
+					       IOMMU_PAGE_RESP_SUCCESS);
 		iommu_attachment_put(attachment);
 		iopf_param_put(iopf_param);
 		return 0;

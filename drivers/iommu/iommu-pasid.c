@@ -19,7 +19,9 @@
  * hardware had queued; then the new one takes its place, and whoever wants to
  * change that waits until the old one is free of page requests. While both are
  * there nobody can tell which domain a page request is about. So it is served by
- * the old domain, and what that cannot serve is tried again.
+ * the old domain, but answered when the new one has taken its place: the device
+ * tries again, and finds that. It must not do so before, as devices give up what
+ * they have tried too often.
  */
 #include <linux/iommu.h>
 #include <linux/sched/mm.h>
@@ -30,7 +32,7 @@
 #include "iommu-in-use.h"
 #include "iommu-priv.h"
 
-/* Woken up when something is detached or has settled, with its group locked */
+/* Woken up when something is detached, leaves or settles, with its group locked */
 static DECLARE_WAIT_QUEUE_HEAD(iommu_pasid_changed);
 
 /**
@@ -45,12 +47,26 @@ static DECLARE_WAIT_QUEUE_HEAD(iommu_pasid_changed);
 struct iommu_attachment *iommu_attachment_get(struct device *dev,
 					      ioasid_t pasid)
 {
+	struct xarray *attachments = &dev->iommu->attachments;
 	struct iommu_attachment *attachment;
 
 	rcu_read_lock();
-	attachment = xa_load(&dev->iommu->attachments, pasid);
-	if (attachment && !refcount_inc_not_zero(&attachment->users))
-		attachment = NULL;
+	for (;;) {
+		attachment = xa_load(attachments, pasid);
+		if (!attachment || refcount_inc_not_zero(&attachment->users))
+			break;
+
+		/*
+		 * Without users it is either about to be erased, or replaced
+		 * already. Pairs with the release of iommu_attachment_put(),
+		 * which comes after the new one was stored.
+		 */
+		smp_rmb();
+		if (xa_load(attachments, pasid) == attachment) {
+			attachment = NULL;
+			break;
+		}
+	}
 	rcu_read_unlock();
 
 	return attachment;
@@ -67,6 +83,30 @@ void iommu_attachment_put(struct iommu_attachment *attachment)
 {
 	if (refcount_dec_and_test(&attachment->users))
 		complete(&attachment->idle);
+}
+
+static void iommu_attachment_set_fate(struct iommu_attachment *attachment,
+				      enum iommu_attachment_fate fate)
+{
+	WRITE_ONCE(attachment->fate, fate);
+	wake_up_all(&iommu_pasid_changed);
+}
+
+/**
+ * iommu_attachment_has_left() - must page requests be tried again?
+ * @attachment: where they were found to belong
+ *
+ * Waits until the driver has replaced its domain, if it is doing that.
+ *
+ * Context: process context, may sleep. Not from the thread that reports page
+ * requests, which drivers wait for.
+ * Return: true if they may have been about the domain that has replaced it.
+ */
+bool iommu_attachment_has_left(struct iommu_attachment *attachment)
+{
+	wait_event(iommu_pasid_changed,
+		   READ_ONCE(attachment->fate) != IOMMU_ATTACHMENT_LEAVES);
+	return READ_ONCE(attachment->fate) == IOMMU_ATTACHMENT_LEFT;
 }
 
 static bool iommu_pasid_changing(struct iommu_group *group, struct device *dev,
@@ -279,10 +319,10 @@ static int iommu_pasid_replace(struct iommu_group *group,
 	 * domain. The store is behind a barrier of the driver, and what reports
 	 * such a request comes after it.
 	 */
-	WRITE_ONCE(old->replaced, true);
+	iommu_attachment_set_fate(old, IOMMU_ATTACHMENT_LEAVES);
 	ret = domain->ops->attach_dev_pasid(domain, dev, pasid, old->domain);
 	if (ret) {
-		WRITE_ONCE(old->replaced, false);
+		iommu_attachment_set_fate(old, IOMMU_ATTACHMENT_STAYS);
 		iommu_attachment_free(new);
 		return ret;
 	}
@@ -296,6 +336,7 @@ static int iommu_pasid_replace(struct iommu_group *group,
 	/* Takes the place of an entry, which needs no memory */
 	new->settling = true;
 	xa_store(&dev->iommu->attachments, pasid, new, 0);
+	iommu_attachment_set_fate(old, IOMMU_ATTACHMENT_LEFT);
 
 	iommu_attachment_drain(group, old);
 	iommu_attachment_free(old);
@@ -413,6 +454,30 @@ static void iommu_domain_release(struct iommu_domain *domain)
 		mmput(domain->mm);
 }
 
+static int iommu_pasid_set(struct iommu_domain *domain, struct device *dev,
+			   ioasid_t pasid, bool replace)
+{
+	struct iommu_group *group = iommu_group_get(dev);
+	int ret = -ESRCH;
+
+	if (!group)
+		return -ENODEV;
+
+	if (iommu_domain_hold(domain)) {
+		iommu_group_lock(group);
+		if (replace)
+			ret = iommu_pasid_replace(group, domain, dev, pasid);
+		else
+			ret = iommu_pasid_attach(group, domain, dev, pasid,
+						 NULL);
+		iommu_group_unlock(group);
+		iommu_domain_release(domain);
+	}
+	iommu_group_put(group);
+
+	return ret;
+}
+
 /**
  * iommu_attach_device_pasid() - let a domain translate a PASID of a device
  * @domain: the domain, which must stay allocated until it is detached; that of a
@@ -438,21 +503,7 @@ static void iommu_domain_release(struct iommu_domain *domain)
 int iommu_attach_device_pasid(struct iommu_domain *domain, struct device *dev,
 			      ioasid_t pasid)
 {
-	struct iommu_group *group = iommu_group_get(dev);
-	int ret = -ESRCH;
-
-	if (!group)
-		return -ENODEV;
-
-	if (iommu_domain_hold(domain)) {
-		iommu_group_lock(group);
-		ret = iommu_pasid_attach(group, domain, dev, pasid, NULL);
-		iommu_group_unlock(group);
-		iommu_domain_release(domain);
-	}
-	iommu_group_put(group);
-
-	return ret;
+	return iommu_pasid_set(domain, dev, pasid, false);
 }
 EXPORT_SYMBOL_GPL(iommu_attach_device_pasid);
 
@@ -488,21 +539,7 @@ EXPORT_SYMBOL_GPL(iommu_attach_device_pasid);
 int iommu_replace_device_pasid(struct iommu_domain *domain, struct device *dev,
 			       ioasid_t pasid)
 {
-	struct iommu_group *group = iommu_group_get(dev);
-	int ret = -ESRCH;
-
-	if (!group)
-		return -ENODEV;
-
-	if (iommu_domain_hold(domain)) {
-		iommu_group_lock(group);
-		ret = iommu_pasid_replace(group, domain, dev, pasid);
-		iommu_group_unlock(group);
-		iommu_domain_release(domain);
-	}
-	iommu_group_put(group);
-
-	return ret;
+	return iommu_pasid_set(domain, dev, pasid, true);
 }
 EXPORT_SYMBOL_GPL(iommu_replace_device_pasid);
 

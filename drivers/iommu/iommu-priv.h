@@ -11,6 +11,18 @@
 #include <linux/refcount.h>
 
 /**
+ * enum iommu_attachment_fate - whose the requests of a PASID are
+ * @IOMMU_ATTACHMENT_STAYS: of the domain that is attached
+ * @IOMMU_ATTACHMENT_LEAVES: of that, or of the one that is replacing it
+ * @IOMMU_ATTACHMENT_LEFT: of the one that has replaced it, except for older ones
+ */
+enum iommu_attachment_fate {
+	IOMMU_ATTACHMENT_STAYS,
+	IOMMU_ATTACHMENT_LEAVES,
+	IOMMU_ATTACHMENT_LEFT,
+};
+
+/**
  * struct iommu_attachment - a domain attached to one PASID of one device
  * @domain: translates the requests that carry @pasid
  * @dev: the device
@@ -20,9 +32,8 @@
  *	   being served
  * @closing: being detached: groups are answered, but no longer served. Written
  *	     with the mutex of the group held.
- * @replaced: another domain takes the place of @domain, or has taken it: requests
- *	      that cannot be served may be about that one, and are tried again.
- *	      Written with the mutex of the group held.
+ * @fate: whether another domain takes the place of @domain. Written with the
+ *	  mutex of the group held.
  * @settling: has taken the place of another one, whose groups are still being
  *	      waited for. Protected by the mutex of the group.
  * @idle: @users dropped to zero
@@ -35,7 +46,7 @@ struct iommu_attachment {
 	struct iommu_sva	*sva;
 	refcount_t		users;
 	bool			closing;
-	bool			replaced;
+	enum iommu_attachment_fate fate;
 	bool			settling;
 	struct completion	idle;
 	struct rcu_head		rcu;
@@ -58,6 +69,7 @@ void iommu_pasid_wait_changing(struct iommu_group *group, struct device *dev,
 struct iommu_attachment *iommu_attachment_get(struct device *dev,
 					      ioasid_t pasid);
 void iommu_attachment_put(struct iommu_attachment *attachment);
+bool iommu_attachment_has_left(struct iommu_attachment *attachment);
 
 /* iommu.c */
 void iommu_group_lock(struct iommu_group *group);

@@ -163,7 +163,7 @@ static int mock_attach_dev_pasid(struct iommu_domain *domain,
 	mdev->mock->fail_attach = 0;
 	if (!ret)
 		mdev->table[pasid] = domain;
-	if (!ret && mdev->on_attach)
+	if (mdev->on_attach)
 		mdev->on_attach(mdev, domain);
 	return ret;
 }
@@ -2118,9 +2118,14 @@ static void replace_no_memory_test(struct kunit *test)
 	mock_dev_destroy(test, mdev);
 }
 
+/* The answer waits for what the attachment comes to */
 static void report_on_attach(struct mock_dev *mdev, struct iommu_domain *domain)
 {
+	atomic_set(&mdev->responses[0], 0);
 	if (mock_report_one(mdev, 1, 0))
+		mdev->misused = true;
+	msleep(MOCK_WHILE_MS);
+	if (atomic_read(&mdev->responses[0]))
 		mdev->misused = true;
 }
 
@@ -2152,7 +2157,6 @@ static void replace_fault_test(struct kunit *test)
 
 	/* The old one has a handler, which finds nothing */
 	mock_set_handler(first, &other);
-	atomic_set(&mdev->responses[0], 0);
 	KUNIT_EXPECT_EQ(test, 0, iommu_replace_device_pasid(first, dev, 1));
 	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
 	KUNIT_EXPECT_EQ(test, (int)IOMMU_PAGE_RESP_SUCCESS, mdev->codes[0]);
@@ -2161,13 +2165,14 @@ static void replace_fault_test(struct kunit *test)
 
 	/* Where nothing is replaced in the end, there is nothing to try. */
 	other.code = IOMMU_PAGE_RESP_INVALID;
-	mdev->on_attach = NULL;
 	mdev->mock->fail_attach = -ENXIO;
 	KUNIT_EXPECT_EQ(test, -ENXIO,
 			iommu_replace_device_pasid(second, dev, 1));
+	mock_expect_response(test, mdev, 0, IOMMU_PAGE_RESP_INVALID);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&other.calls));
 	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 3));
 	mock_expect_response(test, mdev, 3, IOMMU_PAGE_RESP_INVALID);
-	KUNIT_EXPECT_EQ(test, 1, atomic_read(&other.calls));
+	KUNIT_EXPECT_EQ(test, 2, atomic_read(&other.calls));
 
 	iommu_detach_device_pasid(first, dev, 1);
 	iommu_domain_free(second);
@@ -2226,6 +2231,59 @@ static void replace_waits_test(struct kunit *test)
 
 	iommu_domain_free(fast);
 	iommu_domain_free(slow);
+	mock_dev_destroy(test, mdev);
+}
+
+#define REPLACE_ROUNDS	50000
+
+struct mock_replacer {
+	struct work_struct	work;
+	struct mock_dev		*mdev;
+	struct iommu_domain	*domain[2];
+	unsigned int		failed;
+	bool			done;
+};
+
+static void mock_replace(struct work_struct *work)
+{
+	struct mock_replacer *r = container_of(work, struct mock_replacer,
+					       work);
+	int i;
+
+	for (i = 1; i <= REPLACE_ROUNDS; i++) {
+		r->failed += !!iommu_replace_device_pasid(r->domain[i % 2],
+							  &r->mdev->dev, 1);
+		cond_resched();
+	}
+	WRITE_ONCE(r->done, true);
+}
+
+/* There is always somebody to take what the hardware reports. */
+static void replace_race_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct mock_replacer r = { .mdev = mdev };
+	unsigned int refused = 0;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		r.domain[i] = mock_paging_domain(test);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(r.domain[0],
+							   &mdev->dev, 1));
+	INIT_WORK_ONSTACK(&r.work, mock_replace);
+	queue_work(system_unbound_wq, &r.work);
+	while (!READ_ONCE(r.done)) {
+		refused += !!mock_report_one(mdev, 1, 0);
+		cond_resched();
+	}
+	flush_work(&r.work);
+	destroy_work_on_stack(&r.work);
+	KUNIT_EXPECT_EQ(test, 0U, r.failed);
+	KUNIT_EXPECT_EQ(test, 0U, refused);
+
+	iommu_detach_device_all_pasids(&mdev->dev);
+	for (i = 0; i < 2; i++)
+		iommu_domain_free(r.domain[i]);
 	mock_dev_destroy(test, mdev);
 }
 
@@ -2456,6 +2514,7 @@ static struct kunit_case iommu_pasid_test_cases[] = {
 	KUNIT_CASE(replace_no_memory_test),
 	KUNIT_CASE(replace_fault_test),
 	KUNIT_CASE(replace_waits_test),
+	KUNIT_CASE(replace_race_test),
 	KUNIT_CASE(replace_group_test),
 	KUNIT_CASE(detach_all_test),
 	KUNIT_CASE(sva_domain_test),

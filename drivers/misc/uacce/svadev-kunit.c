@@ -155,10 +155,9 @@ static void svt_exit(struct kunit *test)
 
 	for (i = 0; i < svt->nr_queues; i++)
 		svadev_queue_put(svt->queue[i]);
-	for (i = 0; i < svt->nr_attached; i++)
-		iommu_detach_device_pasid(svt->attached[i].domain,
-					  svt->attached[i].dev,
-					  svt->attached[i].pasid);
+	/* What was replaced is not in @attached, and a case may end anywhere */
+	for (i = 0; i < ARRAY_SIZE(svt->pdev) && svt->pdev[i]; i++)
+		iommu_detach_device_all_pasids(&svt->pdev[i]->dev);
 	for (i = 0; i < svt->nr_domains; i++)
 		iommu_domain_free(svt->domain[i]);
 	for (i = 0; i < svt->nr_pages; i++)
@@ -959,16 +958,17 @@ static void svt_replace_busy(struct kunit *test, struct svt_target *target,
 	struct svt_target *old = &target[0], *new;
 	struct svt_seen seen = {};
 	struct svadev_op op = {};
-	unsigned int i, failed = 0;
+	unsigned int i, n, failed = 0;
 
 	for (i = 0; i < num; i++)
 		sum += svt_target_sum(&target[i]);
 	svt_hammer(test, q, SVT_IOVA);
-	for (i = 1; i <= times; i++, old = new) {
-		new = &target[i % num];
+	/* A device that has stopped would be waited for each time */
+	for (n = 1; n <= times && !seen.idle; n++, old = new) {
+		new = &target[n % num];
 		failed += !!svt_replace(svt, new->domain, pasid);
 		svt_target_watch(old, new, &seen);
-		if (!(i % 16))
+		if (!(n % 16))
 			svt_target_renew(test, old);
 	}
 	svt_invalidation_is_over(test);
@@ -985,7 +985,7 @@ static void svt_replace_busy(struct kunit *test, struct svt_target *target,
 	KUNIT_EXPECT_EQ(test, seen.idle, 0);
 	KUNIT_EXPECT_EQ(test, seen.late, 0);
 	kunit_info(test, "%u replacements, %llu DMAs, %llu waits, %llu faults\n",
-		   times, op.rounds, waits, op.faults);
+		   n - 1, op.rounds, waits, op.faults);
 }
 
 static void svt_replace_paging(struct kunit *test, bool ats)
@@ -1049,7 +1049,7 @@ static void svt_replace_rid_default(struct kunit *test)
 	memset(buf.cpu, 0, PAGE_SIZE);
 	svt_map(test, rid, buf.dma, there.mapped, IOMMU_READ | IOMMU_WRITE);
 	svt_hammer(test, q, buf.dma);
-	for (i = 0; i < 1000; i++) {
+	for (i = 0; i < 1000 && !seen.idle; i++) {
 		if (i == 500)
 			svt_attach(test, other, 0, pasid);
 		failed += !!iommu_attach_device(rid, dev);
