@@ -190,9 +190,7 @@ static void iommu_pasid_close(struct iommu_group *group,
 	wake_up_all(&iommu_pasid_changed);
 }
 
-static int iommu_pasid_check(struct iommu_group *group,
-			     struct iommu_domain *domain, struct device *dev,
-			     ioasid_t pasid)
+static int iommu_pasid_check_dev(struct iommu_group *group, struct device *dev)
 {
 	int ret;
 
@@ -207,6 +205,19 @@ static int iommu_pasid_check(struct iommu_group *group,
 		dev_dbg(dev, "the device or its IOMMU has no PASIDs\n");
 		return -EOPNOTSUPP;
 	}
+
+	return 0;
+}
+
+static int iommu_pasid_check(struct iommu_group *group,
+			     struct iommu_domain *domain, struct device *dev,
+			     ioasid_t pasid)
+{
+	int ret;
+
+	ret = iommu_pasid_check_dev(group, dev);
+	if (ret)
+		return ret;
 
 	if (domain->owner != dev_iommu_ops(dev)) {
 		dev_dbg(dev, "the domain belongs to another IOMMU driver\n");
@@ -542,6 +553,50 @@ int iommu_replace_device_pasid(struct iommu_domain *domain, struct device *dev,
 	return iommu_pasid_set(domain, dev, pasid, true);
 }
 EXPORT_SYMBOL_GPL(iommu_replace_device_pasid);
+
+/**
+ * iommu_device_pasid_supported() - could a domain be attached to a PASID?
+ * @dev: the device
+ * @type: type of the domain: %IOMMU_DOMAIN_SVA, %IOMMU_DOMAIN_UNMANAGED,
+ *	  %IOMMU_DOMAIN_DMA or %IOMMU_DOMAIN_IDENTITY
+ *
+ * For a driver that wants to know beforehand what to offer. The answer is about
+ * this moment: what translates requests without a PASID, who owns the group and
+ * which features are enabled may change it. A domain may be refused for reasons
+ * of its own, and a PASID be taken. Where it is no, a debug message tells why.
+ *
+ * Context: process context, may sleep. The caller's driver is bound to @dev.
+ * Return:
+ * * 0, or what attaching such a domain would return:
+ * * %-ENODEV - the device has no IOMMU; or, for SVA, %IOMMU_DEV_FEAT_SVA is not
+ *   enabled
+ * * %-EOPNOTSUPP - no PASIDs, not for such a domain, or a group of several
+ *   devices
+ * * %-EBUSY - the group has a DMA owner
+ * * an errno of the IOMMU driver
+ */
+int iommu_device_pasid_supported(struct device *dev, unsigned int type)
+{
+	struct iommu_group *group = iommu_group_get(dev);
+	const struct iommu_ops *ops;
+	int ret;
+
+	if (!group)
+		return -ENODEV;
+
+	iommu_group_lock(group);
+	ret = iommu_pasid_check_dev(group, dev);
+	if (!ret) {
+		ops = dev_iommu_ops(dev);
+		ret = ops->pasid_supported ? ops->pasid_supported(dev, type) :
+					     -EOPNOTSUPP;
+	}
+	iommu_group_unlock(group);
+	iommu_group_put(group);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(iommu_device_pasid_supported);
 
 /**
  * iommu_detach_device_pasid() - undo iommu_attach_device_pasid()

@@ -6,8 +6,8 @@
  * machine has. Its PASID table is an array, and its hardware is the test, which
  * reports page requests and records the responses.
  */
+#include <kunit/fail-alloc.h>
 #include <kunit/test.h>
-#include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/iommu.h>
@@ -311,6 +311,11 @@ static void mock_invalidate_kernel_tables(void)
 	atomic_inc(&mock_current->forgets);
 }
 
+static int mock_pasid_supported(struct device *dev, unsigned int type)
+{
+	return type == IOMMU_DOMAIN_IDENTITY ? -ENXIO : 0;
+}
+
 static const struct iommu_ops mock_ops = {
 	.domain_alloc		= mock_domain_alloc,
 	.domain_alloc_sva	= mock_domain_alloc_sva,
@@ -318,6 +323,7 @@ static const struct iommu_ops mock_ops = {
 	.release_device		= mock_release_device,
 	.device_group		= mock_device_group,
 	.def_domain_type	= mock_def_domain_type,
+	.pasid_supported	= mock_pasid_supported,
 	.invalidate_kernel_tables = mock_invalidate_kernel_tables,
 	.page_response		= mock_page_response,
 	.default_domain_ops	= &mock_domain_ops,
@@ -689,6 +695,44 @@ static void shared_group_test(struct kunit *test)
 	mock_dev_destroy(test, a);
 	iommu_group_put(mock->group);
 	iommu_domain_free(domain);
+}
+
+static void supported_test(struct kunit *test)
+{
+	struct mock_dev *none = mock_dev_create(test, 0);
+	struct mock_dev *a = mock_dev_create(test, 3), *b;
+	struct mock *mock = test->priv;
+	struct iommu_group *group = iommu_group_get(&a->dev);
+
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+			iommu_device_pasid_supported(&none->dev,
+						     IOMMU_DOMAIN_SVA));
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_device_pasid_supported(&a->dev,
+						     IOMMU_DOMAIN_SVA));
+	KUNIT_EXPECT_EQ(test, -ENXIO,
+			iommu_device_pasid_supported(&a->dev,
+						     IOMMU_DOMAIN_IDENTITY));
+
+	KUNIT_EXPECT_EQ(test, 0, iommu_group_claim_dma_owner(group, &group));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			iommu_device_pasid_supported(&a->dev,
+						     IOMMU_DOMAIN_SVA));
+	iommu_group_release_dma_owner(group);
+
+	mock->group = group;
+	b = mock_dev_create(test, 3);
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+			iommu_device_pasid_supported(&a->dev,
+						     IOMMU_DOMAIN_SVA));
+	mock_dev_destroy(test, b);
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_device_pasid_supported(&a->dev,
+						     IOMMU_DOMAIN_UNMANAGED));
+
+	mock_dev_destroy(test, a);
+	iommu_group_put(group);
+	mock_dev_destroy(test, none);
 }
 
 static void taken_test(struct kunit *test)
@@ -1160,61 +1204,17 @@ static void bind_fails_test(struct kunit *test)
 	mock_dev_destroy(test, mdev);
 }
 
-#if IS_ENABLED(CONFIG_FAILSLAB) && IS_ENABLED(CONFIG_FAULT_INJECTION_DEBUG_FS)
-static void *failslab_knob(struct dentry *dir, const char *name)
-{
-	struct dentry *dentry = debugfs_lookup(name, dir);
-	void *knob = NULL;
-
-	if (dentry)
-		knob = d_inode(dentry)->i_private;
-	dput(dentry);
-	return knob;
-}
-
-/* Let failslab fail allocations that may sleep, without a stack dump each. */
-static bool failslab_begin(struct kunit *test, bool **ignore, bool *was)
-{
-	struct dentry *dir = debugfs_lookup("failslab", NULL);
-	unsigned long *verbose;
-
-	if (!dir)
-		return false;
-
-	*ignore = failslab_knob(dir, "ignore-gfp-wait");
-	verbose = failslab_knob(dir, "verbose");
-	dput(dir);
-	if (!*ignore || !verbose)
-		return false;
-
-	*verbose = 0;
-	*was = **ignore;
-	**ignore = false;
-	return true;
-}
-
-#define failslab_arm(n)		WRITE_ONCE(current->fail_nth, n)
-#define failslab_disarm()	(!xchg(&current->fail_nth, 0))
-#else
-static bool failslab_begin(struct kunit *test, bool **ignore, bool *was)
-{
-	return false;
-}
-
-#define failslab_arm(n)		((void)(n))
-#define failslab_disarm()	false
-#endif
-
 static void bind_no_memory_test(struct kunit *test)
 {
 	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
 	struct mock *mock = test->priv;
 	int n, domains, failures = 0;
 	struct iommu_sva *handle;
-	bool *ignore, was, failed;
+	struct kunit_fail_alloc fail;
+	bool failed;
 	struct mm_struct *mm;
 
-	if (!failslab_begin(test, &ignore, &was)) {
+	if (!kunit_fail_alloc_begin(&fail)) {
 		mock_dev_destroy(test, mdev);
 		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
 	}
@@ -1222,9 +1222,9 @@ static void bind_no_memory_test(struct kunit *test)
 	domains = atomic_read(&mock->domains);
 	for (n = 1, failed = true; failed && n < 100; n++) {
 		mm = mock_mm_alloc(test);
-		failslab_arm(n);
+		kunit_fail_alloc_arm(n);
 		handle = iommu_sva_bind(&mdev->dev, mm);
-		failed = failslab_disarm();
+		failed = kunit_fail_alloc_disarm();
 		if (IS_ERR(handle)) {
 			failures++;
 			KUNIT_EXPECT_TRUE(test, failed);
@@ -1245,7 +1245,7 @@ static void bind_no_memory_test(struct kunit *test)
 		mmu_notifier_synchronize();
 		KUNIT_EXPECT_EQ(test, domains, atomic_read(&mock->domains));
 	}
-	*ignore = was;
+	kunit_fail_alloc_end(&fail);
 
 	/*
 	 * The bond, the notifier, the mm's list of notifiers, the domain, the
@@ -1260,19 +1260,20 @@ static void attach_no_memory_test(struct kunit *test)
 {
 	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
 	struct iommu_domain *domain = mock_paging_domain(test);
-	bool *ignore, was, failed;
+	struct kunit_fail_alloc fail;
+	bool failed;
 	int n, ret, failures = 0;
 
-	if (!failslab_begin(test, &ignore, &was)) {
+	if (!kunit_fail_alloc_begin(&fail)) {
 		iommu_domain_free(domain);
 		mock_dev_destroy(test, mdev);
 		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
 	}
 
 	for (n = 1; n < 100; n++) {
-		failslab_arm(n);
+		kunit_fail_alloc_arm(n);
 		ret = iommu_attach_device_pasid(domain, &mdev->dev, 1000);
-		failed = failslab_disarm();
+		failed = kunit_fail_alloc_disarm();
 		if (ret) {
 			failures++;
 			KUNIT_EXPECT_EQ(test, -ENOMEM, ret);
@@ -1284,13 +1285,13 @@ static void attach_no_memory_test(struct kunit *test)
 		}
 
 		/* Detaching does not ask for any. */
-		failslab_arm(1);
+		kunit_fail_alloc_arm(1);
 		iommu_detach_device_pasid(domain, &mdev->dev, 1000);
-		KUNIT_EXPECT_FALSE(test, failslab_disarm());
+		KUNIT_EXPECT_FALSE(test, kunit_fail_alloc_disarm());
 		if (!failed)
 			break;
 	}
-	*ignore = was;
+	kunit_fail_alloc_end(&fail);
 	KUNIT_EXPECT_GE(test, failures, 1);
 	KUNIT_EXPECT_LT(test, n, 100);
 
@@ -1303,10 +1304,10 @@ static void fault_no_memory_test(struct kunit *test)
 	struct mock_dev *mdev = mock_dev_create(test, 3);
 	struct iommu_domain *domain = mock_paging_domain(test);
 	struct mock_handler handler;
-	bool *ignore, was;
+	struct kunit_fail_alloc fail;
 	u32 grpid = 0;
 
-	if (!failslab_begin(test, &ignore, &was)) {
+	if (!kunit_fail_alloc_begin(&fail)) {
 		iommu_domain_free(domain);
 		mock_dev_destroy(test, mdev);
 		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
@@ -1317,18 +1318,18 @@ static void fault_no_memory_test(struct kunit *test)
 			iommu_attach_device_pasid(domain, &mdev->dev, 1));
 
 	/* The last request: answered at once, without the handler */
-	failslab_arm(1);
+	kunit_fail_alloc_arm(1);
 	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, grpid));
-	KUNIT_EXPECT_TRUE(test, failslab_disarm());
+	KUNIT_EXPECT_TRUE(test, kunit_fail_alloc_disarm());
 	mock_expect_response(test, mdev, grpid, IOMMU_PAGE_RESP_INVALID);
 	KUNIT_EXPECT_EQ(test, 0, atomic_read(&handler.calls));
 
 	/* One before the last: the group is served without it */
 	grpid++;
-	failslab_arm(1);
+	kunit_fail_alloc_arm(1);
 	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 1, grpid, 0, 0, false));
-	KUNIT_EXPECT_TRUE(test, failslab_disarm());
-	*ignore = was;
+	KUNIT_EXPECT_TRUE(test, kunit_fail_alloc_disarm());
+	kunit_fail_alloc_end(&fail);
 	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, grpid));
 	mock_expect_response(test, mdev, grpid, IOMMU_PAGE_RESP_SUCCESS);
 	KUNIT_EXPECT_EQ(test, 1, handler.requests);
@@ -2082,10 +2083,11 @@ static void replace_no_memory_test(struct kunit *test)
 {
 	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
 	struct iommu_domain *domain[2];
-	bool *ignore, was, failed;
+	struct kunit_fail_alloc fail;
+	bool failed;
 	int i, n, ret, failures = 0;
 
-	if (!failslab_begin(test, &ignore, &was)) {
+	if (!kunit_fail_alloc_begin(&fail)) {
 		mock_dev_destroy(test, mdev);
 		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
 	}
@@ -2095,9 +2097,9 @@ static void replace_no_memory_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain[0],
 							   &mdev->dev, 1000));
 	for (n = 1; n < 100; n++) {
-		failslab_arm(n);
+		kunit_fail_alloc_arm(n);
 		ret = iommu_replace_device_pasid(domain[1], &mdev->dev, 1000);
-		failed = failslab_disarm();
+		failed = kunit_fail_alloc_disarm();
 		if (!ret)
 			break;
 		failures++;
@@ -2108,7 +2110,7 @@ static void replace_no_memory_test(struct kunit *test)
 				    iommu_get_domain_for_dev_pasid(&mdev->dev,
 								   1000, 0));
 	}
-	*ignore = was;
+	kunit_fail_alloc_end(&fail);
 	KUNIT_EXPECT_FALSE(test, failed);
 	KUNIT_EXPECT_GE(test, failures, 1);
 
@@ -2479,6 +2481,7 @@ static struct kunit_case iommu_pasid_test_cases[] = {
 	KUNIT_CASE(attach_test),
 	KUNIT_CASE(refusal_test),
 	KUNIT_CASE(shared_group_test),
+	KUNIT_CASE(supported_test),
 	KUNIT_CASE(taken_test),
 	KUNIT_CASE(attach_fails_test),
 	KUNIT_CASE(attach_no_memory_test),

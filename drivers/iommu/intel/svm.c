@@ -67,6 +67,30 @@ static int intel_svm_check_dev(struct device *dev,
 	return 0;
 }
 
+static int intel_svm_check_enabled(struct device_domain_info *info)
+{
+	if (!info->sva_enabled) {
+		dev_dbg(info->dev, "IOMMU_DEV_FEAT_SVA is not enabled\n");
+		return -ENODEV;
+	}
+	return 0;
+}
+
+/**
+ * intel_svm_supported() - could an SVA domain be attached to a device now?
+ * @info: the device
+ *
+ * Context: process context, group mutex held.
+ * Return: 0, -EOPNOTSUPP if the device has no PASIDs or its unit cannot walk the
+ * tables of the CPUs, -ENODEV if SVA is not enabled for the device.
+ */
+int intel_svm_supported(struct device_domain_info *info)
+{
+	int ret = intel_svm_check_dev(info->dev, info);
+
+	return ret ? ret : intel_svm_check_enabled(info);
+}
+
 static int intel_svm_attach_dev_pasid(struct iommu_domain *domain,
 				      struct device *dev, ioasid_t pasid,
 				      struct iommu_domain *old)
@@ -77,10 +101,9 @@ static int intel_svm_attach_dev_pasid(struct iommu_domain *domain,
 	unsigned int flags = 0;
 	int ret;
 
-	if (!info->sva_enabled) {
-		dev_dbg(dev, "IOMMU_DEV_FEAT_SVA is not enabled\n");
-		return -ENODEV;
-	}
+	ret = intel_svm_check_enabled(info);
+	if (ret)
+		return ret;
 
 	ret = intel_pasid_prepare(info, pasid, !!old);
 	if (ret)

@@ -12,6 +12,7 @@ struct intel_iommu;
 
 #ifdef CONFIG_INTEL_IOMMU_SVM
 void intel_svm_check(struct intel_iommu *iommu);
+int intel_svm_supported(struct device_domain_info *info);
 struct iommu_domain *intel_svm_domain_alloc(struct device *dev,
 					    struct mm_struct *mm);
 void intel_svm_invalidate_kernel_tables(void);
@@ -22,6 +23,11 @@ int intel_svm_disable_feat(struct device_domain_info *info,
 #else
 static inline void intel_svm_check(struct intel_iommu *iommu)
 {
+}
+
+static inline int intel_svm_supported(struct device_domain_info *info)
+{
+	return -EOPNOTSUPP;
 }
 
 static inline int intel_svm_enable_feat(struct device_domain_info *info,

@@ -5,7 +5,8 @@
  * Requests without a PASID get every type of domain, a PASID gets every type, and
  * each way from one type to another is gone. Where the IOMMU driver agrees, DMA
  * has to arrive where the new domain says. Where it does not, DMA has to arrive
- * where it did before. In either case the other address space is not affected.
+ * where it did before, and the same goes for a lack of memory at any point. In
+ * either case the other address space is not affected.
  * Each step prints a line
  *
  *	step: what of; operation; RID domain; domain on the PASID; result
@@ -13,6 +14,7 @@
  *
  * and from these Documentation/driver-api/iommu-pasid-domains-*.rst is made.
  */
+#include <kunit/fail-alloc.h>
 #include <kunit/test.h>
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
@@ -64,6 +66,8 @@ struct sdt_place {
  * @q: for requests without and with a PASID
  * @place: a domain of each type
  * @rid: what is attached for requests without a PASID
+ * @pasid: the PASID
+ * @on_pasid: what is attached to that, SDT_BLOCKED if nothing is
  */
 struct sdt {
 	struct pci_dev *pdev;
@@ -71,14 +75,11 @@ struct sdt {
 	struct svadev_queue *q[2];
 	struct sdt_place place[SDT_TYPES];
 	enum sdt_type rid;
+	ioasid_t pasid;
+	enum sdt_type on_pasid;
 };
 
 enum { SDT_NO_PASID, SDT_PASID };
-
-static ioasid_t sdt_pasid(struct sdt *sdt)
-{
-	return sdt->pdev->dev.iommu->max_pasids - 1;
-}
 
 static u64 sdt_read(struct sdt_place *place)
 {
@@ -230,26 +231,41 @@ static void sdt_make_mapped(struct kunit *test, enum sdt_type type)
 					  IOMMU_CACHE));
 }
 
-static void sdt_make_sva(struct kunit *test)
+static struct mm_struct *sdt_mm_alloc(struct kunit *test, u64 *addr)
 {
 	struct rlimit stack = { .rlim_cur = SZ_8M, .rlim_max = SZ_8M };
+	struct mm_struct *mm = mm_alloc();
+
+	KUNIT_ASSERT_NOT_NULL(test, mm);
+	mm->task_size = TASK_SIZE;
+	arch_pick_mmap_layout(mm, &stack);
+	kthread_use_mm(mm);
+	*addr = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	kthread_unuse_mm(mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE((unsigned long)*addr));
+	return mm;
+}
+
+static void sdt_make_sva(struct kunit *test)
+{
 	struct sdt *sdt = test->priv;
 	struct sdt_place *place = &sdt->place[SDT_SVA];
 	struct iommu_domain *domain;
 
-	place->mm = mm_alloc();
-	KUNIT_ASSERT_NOT_NULL(test, place->mm);
-	place->mm->task_size = TASK_SIZE;
-	arch_pick_mmap_layout(place->mm, &stack);
-	kthread_use_mm(place->mm);
-	place->addr = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, 0);
-	kthread_unuse_mm(place->mm);
-	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(place->addr));
-
+	place->mm = sdt_mm_alloc(test, &place->addr);
 	domain = iommu_sva_domain_get(&sdt->pdev->dev, place->mm);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(domain));
 	place->domain = domain;
+}
+
+static void sdt_use_pasid(struct kunit *test, ioasid_t pasid)
+{
+	struct sdt *sdt = test->priv;
+
+	sdt->pasid = pasid;
+	KUNIT_ASSERT_EQ(test, 0, svadev_queue_enable(sdt->q[SDT_PASID], pasid,
+						     true));
 }
 
 static void sdt_make_dma(struct kunit *test)
@@ -284,6 +300,7 @@ static int sdt_init(struct kunit *test)
 	}
 
 	test->priv = sdt;
+	sdt->on_pasid = SDT_BLOCKED;
 	sdt->group = iommu_group_get(&sdt->pdev->dev);
 	sdt_make_dma(test);
 	for (type = 0; type < SDT_TYPES; type++)
@@ -294,11 +311,10 @@ static int sdt_init(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(sdt->q); i++) {
 		sdt->q[i] = svadev_queue_get(sdt->pdev);
 		KUNIT_ASSERT_FALSE(test, IS_ERR(sdt->q[i]));
-		KUNIT_ASSERT_EQ(test, 0,
-				svadev_queue_enable(sdt->q[i], i ?
-						    sdt_pasid(sdt) :
-						    SVADEV_NO_PASID, true));
 	}
+	KUNIT_ASSERT_EQ(test, 0, svadev_queue_enable(sdt->q[SDT_NO_PASID],
+						     SVADEV_NO_PASID, true));
+	sdt_use_pasid(test, sdt->pdev->dev.iommu->max_pasids - 1);
 	return 0;
 }
 
@@ -364,47 +380,75 @@ static int sdt_set_rid(struct sdt *sdt, enum sdt_type to, const char **op)
 	return ret;
 }
 
+/* The same for the PASID */
+static int sdt_set_pasid(struct sdt *sdt, enum sdt_type to, const char **op)
+{
+	struct iommu_domain *domain = sdt->place[to].domain;
+	struct device *dev = &sdt->pdev->dev;
+	int ret;
+
+	if (sdt->on_pasid == SDT_BLOCKED) {
+		*op = "attach";
+		ret = iommu_attach_device_pasid(domain, dev, sdt->pasid);
+	} else {
+		*op = "replace";
+		ret = iommu_replace_device_pasid(domain, dev, sdt->pasid);
+	}
+	if (!ret)
+		sdt->on_pasid = to;
+	return ret;
+}
+
+static void sdt_clear_pasid(struct sdt *sdt)
+{
+	iommu_detach_device_pasid(sdt->place[sdt->on_pasid].domain,
+				  &sdt->pdev->dev, sdt->pasid);
+	sdt->on_pasid = SDT_BLOCKED;
+}
+
 /* What is attached must be what was asked for, or what was there before */
-static void sdt_expect_both(struct kunit *test, enum sdt_type pasid,
-			    const char *when)
+static void sdt_expect_both(struct kunit *test, const char *when)
 {
 	struct sdt *sdt = test->priv;
 
-	sdt_expect(test, SDT_PASID, pasid, when);
+	sdt_expect(test, SDT_PASID, sdt->on_pasid, when);
 	sdt_expect(test, SDT_NO_PASID, sdt->rid, when);
 }
 
-/* One type on the PASID: it comes, it takes another's place and leaves */
+/* One type on the PASID: it comes and goes, takes another's place and leaves it */
 static void sdt_one_on_pasid(struct kunit *test, enum sdt_type type)
 {
 	struct sdt *sdt = test->priv;
-	struct iommu_domain *domain = sdt->place[type].domain;
-	struct iommu_domain *other = sdt->place[SDT_OTHER].domain;
-	struct device *dev = &sdt->pdev->dev;
-	ioasid_t pasid = sdt_pasid(sdt);
+	const char *op;
 	int ret;
 
-	ret = iommu_attach_device_pasid(domain, dev, pasid);
-	sdt_step(test, "PASID", "attach", sdt->rid, type, ret);
-	sdt_expect_both(test, ret ? SDT_BLOCKED : type, "attached");
+	ret = sdt_set_pasid(sdt, type, &op);
+	sdt_step(test, "PASID", op, sdt->rid, type, ret);
+	sdt_expect_both(test, op);
+	/* What a driver is told beforehand; it cannot tell stages apart */
+	if (type != SDT_STAGE2)
+		KUNIT_EXPECT_EQ(test, ret,
+				iommu_device_pasid_supported(&sdt->pdev->dev,
+					sdt->place[type].domain->type));
 	if (!ret) {
-		iommu_detach_device_pasid(domain, dev, pasid);
-		sdt_expect_both(test, SDT_BLOCKED, "detached");
+		sdt_clear_pasid(sdt);
+		sdt_expect_both(test, "detach");
 	}
 
-	if (iommu_attach_device_pasid(other, dev, pasid))
+	if (sdt_set_pasid(sdt, SDT_OTHER, &op))
 		return;
 
-	ret = iommu_replace_device_pasid(domain, dev, pasid);
-	sdt_step(test, "PASID", "replace", sdt->rid, type, ret);
-	sdt_expect_both(test, ret ? SDT_OTHER : type, "put in place");
+	ret = sdt_set_pasid(sdt, type, &op);
+	sdt_step(test, "PASID", op, sdt->rid, type, ret);
+	sdt_expect_both(test, op);
 	if (!ret) {
-		ret = iommu_replace_device_pasid(other, dev, pasid);
+		ret = sdt_set_pasid(sdt, SDT_OTHER, &op);
 		sdt_step(test, "PASID", "be replaced", sdt->rid, type, ret);
-		sdt_expect_both(test, ret ? type : SDT_OTHER, "replaced");
+		sdt_expect_both(test, "be replaced");
 	}
-	iommu_detach_device_all_pasids(dev);
-	sdt_expect_both(test, SDT_BLOCKED, "bulk detached");
+	iommu_detach_device_all_pasids(&sdt->pdev->dev);
+	sdt->on_pasid = SDT_BLOCKED;
+	sdt_expect_both(test, "bulk detach");
 }
 
 static void sdt_on_pasid(struct kunit *test)
@@ -469,7 +513,7 @@ static void sdt_rid_below(struct kunit *test, enum sdt_type pasid)
 
 	KUNIT_ASSERT_EQ(test, 0, iommu_attach_device_pasid(place->domain,
 							   &sdt->pdev->dev,
-							   sdt_pasid(sdt)));
+							   sdt->pasid));
 	op.hammer_ns = 1000;
 	KUNIT_ASSERT_EQ(test, 0, svadev_queue_submit(sdt->q[SDT_PASID], &op));
 
@@ -538,12 +582,137 @@ static void sdt_rid_below_sva(struct kunit *test)
 	sdt_rid_below(test, SDT_SVA);
 }
 
+#define SDT_ALLOCATIONS		200
+
+/* Fail each allocation on the way from one domain to another in turn */
+static void sdt_fail_each(struct kunit *test, unsigned int q, enum sdt_type from,
+			  enum sdt_type to)
+{
+	int (*set)(struct sdt *sdt, enum sdt_type to, const char **op) =
+		q == SDT_PASID ? sdt_set_pasid : sdt_set_rid;
+	struct sdt *sdt = test->priv;
+	unsigned int n, failures = 0;
+	struct kunit_fail_alloc fail;
+	bool failed = true;
+	const char *op;
+	int ret;
+
+	if (!sdt->place[to].domain)
+		return;
+
+	if (!kunit_fail_alloc_begin(&fail))
+		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
+
+	for (n = 1; failed && n < SDT_ALLOCATIONS; n++) {
+		kunit_fail_alloc_arm(n);
+		ret = set(sdt, to, &op);
+		failed = kunit_fail_alloc_disarm();
+		sdt_expect_both(test, op);
+		if (ret) {
+			failures++;
+			KUNIT_EXPECT_EQ(test, -ENOMEM, ret);
+			continue;
+		}
+
+		if (q == SDT_PASID && from == SDT_BLOCKED) {
+			kunit_fail_alloc_arm(1);
+			sdt_clear_pasid(sdt);
+			KUNIT_EXPECT_FALSE(test, kunit_fail_alloc_disarm());
+		} else {
+			KUNIT_EXPECT_EQ(test, 0, set(sdt, from, &op));
+		}
+		sdt_expect_both(test, "back");
+	}
+	kunit_fail_alloc_end(&fail);
+	KUNIT_EXPECT_FALSE(test, failed);
+	kunit_info(test, "%s %s to %s: %u of %u allocations end it\n",
+		   q == SDT_PASID ? "PASID" : "RID", sdt_names[from],
+		   sdt_names[to], failures, n - 2);
+}
+
+/* Each on a PASID of its own, so that tables have to grow */
+static void sdt_no_memory_pasid(struct kunit *test)
+{
+	struct sdt *sdt = test->priv;
+	const char *op;
+
+	sdt_use_pasid(test, sdt->pasid / 2);
+	sdt_fail_each(test, SDT_PASID, SDT_BLOCKED, SDT_PAGING);
+	sdt_use_pasid(test, sdt->pasid / 2);
+	sdt_fail_each(test, SDT_PASID, SDT_BLOCKED, SDT_SVA);
+	KUNIT_ASSERT_EQ(test, 0, sdt_set_pasid(sdt, SDT_OTHER, &op));
+	sdt_fail_each(test, SDT_PASID, SDT_OTHER, SDT_PAGING);
+	sdt_fail_each(test, SDT_PASID, SDT_OTHER, SDT_SVA);
+	sdt_fail_each(test, SDT_PASID, SDT_OTHER, SDT_DMA);
+	KUNIT_ASSERT_EQ(test, 0, sdt_set_pasid(sdt, SDT_SVA, &op));
+	sdt_fail_each(test, SDT_PASID, SDT_SVA, SDT_OTHER);
+}
+
+/* Also while a PASID is in use, which must not notice */
+static void sdt_no_memory_rid(struct kunit *test)
+{
+	struct sdt *sdt = test->priv;
+	const char *op;
+
+	sdt_fail_each(test, SDT_NO_PASID, SDT_DMA, SDT_PAGING);
+	sdt_fail_each(test, SDT_NO_PASID, SDT_DMA, SDT_IDENTITY);
+	KUNIT_ASSERT_EQ(test, 0, sdt_set_pasid(sdt, SDT_SVA, &op));
+	sdt_fail_each(test, SDT_NO_PASID, SDT_DMA, SDT_PAGING);
+	KUNIT_ASSERT_EQ(test, 0, sdt_set_rid(sdt, SDT_PAGING, &op));
+	sdt_fail_each(test, SDT_NO_PASID, SDT_PAGING, SDT_OTHER);
+	sdt_fail_each(test, SDT_NO_PASID, SDT_PAGING, SDT_IDENTITY);
+}
+
+static void sdt_no_memory_bind(struct kunit *test)
+{
+	struct sdt *sdt = test->priv;
+	struct device *dev = &sdt->pdev->dev;
+	struct kunit_fail_alloc fail;
+	unsigned int n, failures = 0;
+	struct iommu_sva *handle;
+	struct mm_struct *mm;
+	struct svadev_op op;
+	bool failed = true;
+	u64 addr;
+
+	if (!kunit_fail_alloc_begin(&fail))
+		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
+
+	for (n = 1; failed && n < SDT_ALLOCATIONS; n++) {
+		mm = sdt_mm_alloc(test, &addr);
+		kunit_fail_alloc_arm(n);
+		handle = iommu_sva_bind_device(dev, mm);
+		failed = kunit_fail_alloc_disarm();
+		if (IS_ERR(handle)) {
+			failures++;
+			/* PASIDs are allocated by somebody else */
+			KUNIT_EXPECT_TRUE(test, PTR_ERR(handle) == -ENOMEM ||
+					  PTR_ERR(handle) == -ENOSPC);
+			handle = iommu_sva_bind_device(dev, mm);
+			KUNIT_ASSERT_FALSE(test, IS_ERR(handle));
+		}
+		sdt_use_pasid(test, iommu_sva_get_pasid(handle));
+		op = sdt_add(addr);
+		KUNIT_EXPECT_EQ(test, 0, sdt_run(sdt->q[SDT_PASID], &op));
+		iommu_sva_unbind_device(handle);
+		sdt_expect_both(test, "unbind");
+		mmput(mm);
+	}
+	kunit_fail_alloc_end(&fail);
+	KUNIT_EXPECT_FALSE(test, failed);
+	kunit_info(test, "bind: %u of %u allocations end it\n", failures,
+		   n - 2);
+}
+
 static struct kunit_case sdt_cases[] = {
 	KUNIT_CASE(sdt_on_pasid),
 	KUNIT_CASE(sdt_rid_alone),
 	KUNIT_CASE(sdt_rid_identity_busy),
 	KUNIT_CASE(sdt_rid_below_paging),
 	KUNIT_CASE(sdt_rid_below_sva),
+	KUNIT_CASE(sdt_no_memory_pasid),
+	KUNIT_CASE(sdt_no_memory_rid),
+	KUNIT_CASE(sdt_no_memory_bind),
 	{}
 };
 

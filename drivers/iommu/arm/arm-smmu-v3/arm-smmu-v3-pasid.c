@@ -23,8 +23,6 @@ static int arm_smmu_pasid_get(struct arm_smmu_master *master, bool sva)
 		master->nr_pasids++;
 	spin_unlock(&master->lock);
 
-	if (ret)
-		dev_dbg(master->dev, "IOMMU_DEV_FEAT_SVA is not enabled\n");
 	return ret;
 }
 
@@ -77,11 +75,6 @@ static int arm_smmu_pasid_check_domain(struct arm_smmu_domain *smmu_domain,
 	int ret;
 
 	if (smmu_domain->domain.type == IOMMU_DOMAIN_SVA) {
-		if (!(smmu->features & ARM_SMMU_FEAT_SVA)) {
-			dev_dbg(master->dev, "%s cannot walk this mm\n",
-				dev_name(smmu->dev));
-			return -EOPNOTSUPP;
-		}
 		if (smmu_domain->cd.asid >> smmu->asid_bits) {
 			dev_dbg(master->dev, "ASID %u is too large for %s\n",
 				smmu_domain->cd.asid, dev_name(smmu->dev));
@@ -100,6 +93,46 @@ static int arm_smmu_pasid_check_domain(struct arm_smmu_domain *smmu_domain,
 		return -EINVAL;
 	}
 	return 0;
+}
+
+/**
+ * arm_smmu_pasid_supported() - could a domain be attached to a PASID of a device
+ * @dev: the device
+ * @type: type of the domain, IOMMU_DOMAIN_*
+ *
+ * Context: Process context, group mutex held.
+ * Return: 0, -EOPNOTSUPP if the device has no PASIDs or the SMMU cannot walk the
+ * tables of the CPUs, -EBUSY if transactions without PASID use stage 2, -ENODEV
+ * if SVA is not enabled for the device, -EINVAL if such a domain has no stage 1.
+ */
+int arm_smmu_pasid_supported(struct device *dev, unsigned int type)
+{
+	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
+	int ret;
+
+	ret = arm_smmu_pasid_check_master(master);
+	if (ret)
+		return ret;
+
+	switch (type) {
+	case IOMMU_DOMAIN_SVA:
+		if (!(master->smmu->features & ARM_SMMU_FEAT_SVA)) {
+			dev_dbg(dev, "%s cannot walk the page tables of the CPUs\n",
+				dev_name(master->smmu->dev));
+			return -EOPNOTSUPP;
+		}
+		if (!READ_ONCE(master->sva_enabled)) {
+			dev_dbg(dev, "IOMMU_DEV_FEAT_SVA is not enabled\n");
+			return -ENODEV;
+		}
+		return 0;
+	case IOMMU_DOMAIN_IDENTITY:
+	case IOMMU_DOMAIN_BLOCKED:
+		dev_dbg(dev, "not a stage 1 domain\n");
+		return -EINVAL;
+	default:
+		return 0;
+	}
 }
 
 /**
@@ -128,7 +161,7 @@ int arm_smmu_attach_dev_pasid(struct iommu_domain *domain, struct device *dev,
 	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
 	int ret;
 
-	ret = arm_smmu_pasid_check_master(master);
+	ret = arm_smmu_pasid_supported(dev, domain->type);
 	if (ret)
 		return ret;
 
