@@ -45,10 +45,12 @@ enum sdt_type {
 	SDT_BLOCKED,	/* as the core makes one: nothing is mapped */
 	SDT_OTHER,	/* another one like SDT_PAGING */
 	SDT_TYPES,
+	SDT_NOTHING = SDT_TYPES,
 };
 
 static const char * const sdt_names[] = {
 	"DMA", "paging", "stage 2", "SVA", "identity", "blocked", "another",
+	"nothing",
 };
 
 /* A domain, and a word that a device can reach through it */
@@ -67,7 +69,7 @@ struct sdt_place {
  * @place: a domain of each type
  * @rid: what is attached for requests without a PASID
  * @pasid: the PASID
- * @on_pasid: what is attached to that, SDT_BLOCKED if nothing is
+ * @on_pasid: what is attached to that
  */
 struct sdt {
 	struct pci_dev *pdev;
@@ -132,7 +134,7 @@ static void sdt_expect(struct kunit *test, unsigned int q, enum sdt_type type,
 	struct svadev_op op;
 	u64 was;
 
-	if (type == SDT_BLOCKED) {
+	if (type == SDT_BLOCKED || type == SDT_NOTHING) {
 		op = sdt_add(sdt->place[SDT_PAGING].addr);
 		KUNIT_EXPECT_EQ_MSG(test, -EFAULT,
 				    sdt_run(sdt->q[q], &op), "queue %u %s", q, when);
@@ -300,7 +302,7 @@ static int sdt_init(struct kunit *test)
 	}
 
 	test->priv = sdt;
-	sdt->on_pasid = SDT_BLOCKED;
+	sdt->on_pasid = SDT_NOTHING;
 	sdt->group = iommu_group_get(&sdt->pdev->dev);
 	sdt_make_dma(test);
 	for (type = 0; type < SDT_TYPES; type++)
@@ -387,7 +389,7 @@ static int sdt_set_pasid(struct sdt *sdt, enum sdt_type to, const char **op)
 	struct device *dev = &sdt->pdev->dev;
 	int ret;
 
-	if (sdt->on_pasid == SDT_BLOCKED) {
+	if (sdt->on_pasid == SDT_NOTHING) {
 		*op = "attach";
 		ret = iommu_attach_device_pasid(domain, dev, sdt->pasid);
 	} else {
@@ -403,7 +405,7 @@ static void sdt_clear_pasid(struct sdt *sdt)
 {
 	iommu_detach_device_pasid(sdt->place[sdt->on_pasid].domain,
 				  &sdt->pdev->dev, sdt->pasid);
-	sdt->on_pasid = SDT_BLOCKED;
+	sdt->on_pasid = SDT_NOTHING;
 }
 
 /* What is attached must be what was asked for, or what was there before */
@@ -419,6 +421,8 @@ static void sdt_expect_both(struct kunit *test, const char *when)
 static void sdt_one_on_pasid(struct kunit *test, enum sdt_type type)
 {
 	struct sdt *sdt = test->priv;
+	struct device *dev = &sdt->pdev->dev;
+	unsigned int domain_type = sdt->place[type].domain->type;
 	const char *op;
 	int ret;
 
@@ -428,8 +432,7 @@ static void sdt_one_on_pasid(struct kunit *test, enum sdt_type type)
 	/* What a driver is told beforehand; it cannot tell stages apart */
 	if (type != SDT_STAGE2)
 		KUNIT_EXPECT_EQ(test, ret,
-				iommu_device_pasid_supported(&sdt->pdev->dev,
-					sdt->place[type].domain->type));
+				iommu_device_pasid_supported(dev, domain_type));
 	if (!ret) {
 		sdt_clear_pasid(sdt);
 		sdt_expect_both(test, "detach");
@@ -446,8 +449,8 @@ static void sdt_one_on_pasid(struct kunit *test, enum sdt_type type)
 		sdt_step(test, "PASID", "be replaced", sdt->rid, type, ret);
 		sdt_expect_both(test, "be replaced");
 	}
-	iommu_detach_device_all_pasids(&sdt->pdev->dev);
-	sdt->on_pasid = SDT_BLOCKED;
+	iommu_detach_device_all_pasids(dev);
+	sdt->on_pasid = SDT_NOTHING;
 	sdt_expect_both(test, "bulk detach");
 }
 
@@ -614,7 +617,7 @@ static void sdt_fail_each(struct kunit *test, unsigned int q, enum sdt_type from
 			continue;
 		}
 
-		if (q == SDT_PASID && from == SDT_BLOCKED) {
+		if (from == SDT_NOTHING) {
 			kunit_fail_alloc_arm(1);
 			sdt_clear_pasid(sdt);
 			KUNIT_EXPECT_FALSE(test, kunit_fail_alloc_disarm());
@@ -637,9 +640,9 @@ static void sdt_no_memory_pasid(struct kunit *test)
 	const char *op;
 
 	sdt_use_pasid(test, sdt->pasid / 2);
-	sdt_fail_each(test, SDT_PASID, SDT_BLOCKED, SDT_PAGING);
+	sdt_fail_each(test, SDT_PASID, SDT_NOTHING, SDT_PAGING);
 	sdt_use_pasid(test, sdt->pasid / 2);
-	sdt_fail_each(test, SDT_PASID, SDT_BLOCKED, SDT_SVA);
+	sdt_fail_each(test, SDT_PASID, SDT_NOTHING, SDT_SVA);
 	KUNIT_ASSERT_EQ(test, 0, sdt_set_pasid(sdt, SDT_OTHER, &op));
 	sdt_fail_each(test, SDT_PASID, SDT_OTHER, SDT_PAGING);
 	sdt_fail_each(test, SDT_PASID, SDT_OTHER, SDT_SVA);
