@@ -104,9 +104,11 @@ static void iopf_param_put(struct iopf_device_param *iopf_param)
 		complete(&iopf_param->idle);
 }
 
-static void iopf_respond(struct device *dev, struct iommu_fault_event *evt,
+static void iopf_respond(struct iommu_attachment *attachment,
+			 struct iommu_fault_event *evt,
 			 enum iommu_page_response_code code)
 {
+	struct device *dev = attachment->dev;
 	struct iommu_fault_page_request *prm = &evt->fault.prm;
 	struct iommu_page_response resp = {
 		.version	= IOMMU_PAGE_RESP_VERSION_1,
@@ -121,6 +123,9 @@ static void iopf_respond(struct device *dev, struct iommu_fault_event *evt,
 
 	/* Without the flag it is not sent, but tells the driver whose it is. */
 	resp.pasid = prm->pasid;
+
+	/* Before the device can tell anybody that it has been answered */
+	iommu_attachment_count_response(attachment, code);
 
 	ret = dev_iommu_ops(dev)->page_response(dev, evt, &resp);
 	if (ret)
@@ -155,7 +160,7 @@ static void iopf_handle_group(struct work_struct *work)
 			code = IOMMU_PAGE_RESP_INVALID;
 	}
 
-	iopf_respond(group->dev, &group->last, code);
+	iopf_respond(attachment, &group->last, code);
 
 	/* The device may be gone as soon as the references are dropped. */
 	iopf_free_faults(&group->faults, &group->last);
@@ -244,8 +249,9 @@ static int iopf_report_last(struct device *dev, struct iommu_fault_event *evt,
 	    (stays && !attachment->domain->iopf_handler)) {
 		kfree(group);
 		iopf_free_faults(&faults, NULL);
-		iopf_respond(dev, evt, stays ? IOMMU_PAGE_RESP_INVALID :
-					       IOMMU_PAGE_RESP_SUCCESS);
+		iopf_respond(attachment, evt,
+			     stays ? IOMMU_PAGE_RESP_INVALID :
+				     IOMMU_PAGE_RESP_SUCCESS);
 		iommu_attachment_put(attachment);
 		iopf_param_put(iopf_param);
 		return 0;

@@ -24,6 +24,7 @@
  * they have tried too often.
  */
 #include <linux/iommu.h>
+#include <linux/iommu-kernel-tables.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
@@ -139,6 +140,57 @@ void iommu_pasid_wait_changing(struct iommu_group *group, struct device *dev,
 		       iommu_group_unlock(group), iommu_group_lock(group));
 }
 
+#ifdef CONFIG_IOMMU_DEBUGFS
+static unsigned long iommu_domain_invalidations(struct iommu_domain *domain)
+{
+	unsigned long __percpu *count = READ_ONCE(domain->invalidations);
+	unsigned long sum = 0;
+	int cpu;
+
+	if (count)
+		for_each_possible_cpu(cpu)
+			sum += READ_ONCE(*per_cpu_ptr(count, cpu));
+	return sum;
+}
+
+/**
+ * iommu_attachment_invalidations() - how often its translations were forgotten
+ * @attachment: the attachment
+ *
+ * Each invalidation of a domain reaches all that it is attached to. So it is
+ * counted once, for the domain, and without CPUs getting in each other's way.
+ *
+ * Context: any.
+ * Return: the number of them since @attachment was made.
+ */
+unsigned long
+iommu_attachment_invalidations(const struct iommu_attachment *attachment)
+{
+	return iommu_domain_invalidations(attachment->domain) -
+	       attachment->invalidations;
+}
+
+/* Domains that are never on a PASID have no counter, and pay nothing for it */
+static void iommu_attachment_count_begin(struct iommu_attachment *attachment)
+{
+	struct iommu_domain *domain = attachment->domain;
+	unsigned long __percpu *count;
+
+	if (!READ_ONCE(domain->invalidations)) {
+		/* Without memory nothing is counted, which is no failure */
+		count = alloc_percpu(unsigned long);
+		/* Another device may be attached to it at the same time */
+		if (cmpxchg(&domain->invalidations, NULL, count))
+			free_percpu(count);
+	}
+	attachment->invalidations = iommu_domain_invalidations(domain);
+}
+#else
+static void iommu_attachment_count_begin(struct iommu_attachment *attachment)
+{
+}
+#endif
+
 static struct iommu_attachment *
 iommu_attachment_alloc(struct iommu_domain *domain, struct device *dev,
 		       ioasid_t pasid)
@@ -154,6 +206,7 @@ iommu_attachment_alloc(struct iommu_domain *domain, struct device *dev,
 	attachment->pasid = pasid;
 	refcount_set(&attachment->users, 1);
 	init_completion(&attachment->idle);
+	iommu_attachment_count_begin(attachment);
 	iommu_in_use_inc(IOMMU_IN_USE_ATTACHMENTS);
 	return attachment;
 }
@@ -591,6 +644,8 @@ int iommu_device_pasid_supported(struct device *dev, unsigned int type)
 		ret = ops->pasid_supported ? ops->pasid_supported(dev, type) :
 					     -EOPNOTSUPP;
 	}
+	if (!ret && type == IOMMU_DOMAIN_SVA && !iommu_kernel_tables_safe(dev))
+		ret = -EOPNOTSUPP;
 	iommu_group_unlock(group);
 	iommu_group_put(group);
 

@@ -38,6 +38,9 @@ enum iommu_attachment_fate {
  *	      waited for. Protected by the mutex of the group.
  * @idle: @users dropped to zero
  * @rcu: lookups run under RCU
+ * @served: page request groups that were answered with: try again
+ * @refused: those that were answered with: give up
+ * @invalidations: of @domain, when this was attached
  */
 struct iommu_attachment {
 	struct iommu_domain	*domain;
@@ -50,6 +53,11 @@ struct iommu_attachment {
 	bool			settling;
 	struct completion	idle;
 	struct rcu_head		rcu;
+#ifdef CONFIG_IOMMU_DEBUGFS
+	atomic_t		served;
+	atomic_t		refused;
+	unsigned long		invalidations;
+#endif
 };
 
 /* iommu-pasid.c, called with the mutex of the device's group held */
@@ -71,12 +79,55 @@ struct iommu_attachment *iommu_attachment_get(struct device *dev,
 void iommu_attachment_put(struct iommu_attachment *attachment);
 bool iommu_attachment_has_left(struct iommu_attachment *attachment);
 
+#ifdef CONFIG_IOMMU_DEBUGFS
+/* iommu-pasid.c */
+unsigned long
+iommu_attachment_invalidations(const struct iommu_attachment *attachment);
+
+static inline void iommu_domain_count_free(struct iommu_domain *domain)
+{
+	free_percpu(domain->invalidations);
+}
+
+/* The cache line is that of @users, which each group writes to anyway */
+static inline void
+iommu_attachment_count_response(struct iommu_attachment *attachment,
+				enum iommu_page_response_code code)
+{
+	atomic_inc(code == IOMMU_PAGE_RESP_SUCCESS ? &attachment->served :
+						     &attachment->refused);
+}
+
+/* iommu-pasid-debugfs.c */
+void iommu_pasid_debugfs_add(struct device *dev);
+void iommu_pasid_debugfs_remove(struct device *dev);
+#else
+static inline void iommu_domain_count_free(struct iommu_domain *domain)
+{
+}
+
+static inline void
+iommu_attachment_count_response(struct iommu_attachment *attachment,
+				enum iommu_page_response_code code)
+{
+}
+
+static inline void iommu_pasid_debugfs_add(struct device *dev)
+{
+}
+
+static inline void iommu_pasid_debugfs_remove(struct device *dev)
+{
+}
+#endif
+
 /* iommu.c */
 void iommu_group_lock(struct iommu_group *group);
 void iommu_group_unlock(struct iommu_group *group);
 void iommu_group_assert_locked(struct iommu_group *group);
 bool iommu_group_has_device(struct iommu_group *group, struct device *dev);
 int iommu_group_may_use_pasids(struct iommu_group *group, struct device *dev);
+const char *iommu_domain_type_str(unsigned int t);
 
 /* io-pgfault.c */
 #ifdef CONFIG_IOMMU_SVA

@@ -8,8 +8,11 @@
  */
 #include <kunit/fail-alloc.h>
 #include <kunit/test.h>
+#include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/device.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/iommu.h>
 #include <linux/iommu-kernel-tables.h>
 #include <linux/kthread.h>
@@ -17,9 +20,12 @@
 #include <linux/mman.h>
 #include <linux/mmu_notifier.h>
 #include <linux/module.h>
+#include <linux/mount.h>
 #include <linux/property.h>
 #include <linux/sched/mm.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 #include <linux/wait.h>
 
 #include "io-pgfault.h"
@@ -73,6 +79,7 @@ struct mock {
  * @misused: the core has broken its promises to the driver
  * @on_detach: called by detach_dev_pasid(), as if by the event queue
  * @on_attach: called by attach_dev_pasid(), as if on another CPU
+ * @on_show: called by show_pasid_entry()
  * @addr: an address for @on_attach
  */
 struct mock_dev {
@@ -91,6 +98,7 @@ struct mock_dev {
 	void			(*on_detach)(struct mock_dev *mdev, u32 pasid);
 	void			(*on_attach)(struct mock_dev *mdev,
 					     struct iommu_domain *domain);
+	void			(*on_show)(struct mock_dev *mdev);
 	unsigned long		addr;
 };
 
@@ -187,6 +195,7 @@ static void mock_invalidate_range(struct iommu_domain *domain,
 {
 	struct mock_domain *mdom = to_mock_domain(domain);
 
+	iommu_count_invalidation(domain);
 	mdom->start = start;
 	mdom->end = end;
 	if (mdom->watch)
@@ -306,6 +315,24 @@ static int mock_page_response(struct device *dev, struct iommu_fault_event *evt,
 	return 0;
 }
 
+#ifdef CONFIG_IOMMU_DEBUGFS
+static ioasid_t mock_next_pasid_entry(struct device *dev, ioasid_t pasid)
+{
+	for (; pasid < MOCK_PASIDS; pasid++)
+		if (to_mock_dev(dev)->table[pasid])
+			return pasid;
+	return IOMMU_PASID_INVALID;
+}
+
+static void mock_show_pasid_entry(struct seq_file *m, struct device *dev,
+				  ioasid_t pasid)
+{
+	if (to_mock_dev(dev)->on_show)
+		to_mock_dev(dev)->on_show(to_mock_dev(dev));
+	seq_printf(m, "\tentry: %u\n", pasid);
+}
+#endif
+
 static void mock_invalidate_kernel_tables(void)
 {
 	atomic_inc(&mock_current->forgets);
@@ -326,6 +353,10 @@ static const struct iommu_ops mock_ops = {
 	.pasid_supported	= mock_pasid_supported,
 	.invalidate_kernel_tables = mock_invalidate_kernel_tables,
 	.page_response		= mock_page_response,
+#ifdef CONFIG_IOMMU_DEBUGFS
+	.next_pasid_entry	= mock_next_pasid_entry,
+	.show_pasid_entry	= mock_show_pasid_entry,
+#endif
 	.default_domain_ops	= &mock_domain_ops,
 	.pgsize_bitmap		= PAGE_SIZE,
 };
@@ -707,9 +738,15 @@ static void supported_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
 			iommu_device_pasid_supported(&none->dev,
 						     IOMMU_DOMAIN_SVA));
-	KUNIT_EXPECT_EQ(test, 0,
+	/* The mock wants to be told, which not every architecture does. */
+	KUNIT_EXPECT_EQ(test,
+			IS_ENABLED(CONFIG_ARCH_HAS_IOMMU_KERNEL_TABLES) ?
+				0 : -EOPNOTSUPP,
 			iommu_device_pasid_supported(&a->dev,
 						     IOMMU_DOMAIN_SVA));
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_device_pasid_supported(&a->dev,
+						     IOMMU_DOMAIN_UNMANAGED));
 	KUNIT_EXPECT_EQ(test, -ENXIO,
 			iommu_device_pasid_supported(&a->dev,
 						     IOMMU_DOMAIN_IDENTITY));
@@ -1079,25 +1116,38 @@ static void bind_pasid_range_test(struct kunit *test)
 	mock_dev_destroy(test, a);
 }
 
+/* Every PASID that a device can still get; returns how many */
+static unsigned int take_all_pasids(struct device *dev, ioasid_t *pasid)
+{
+	unsigned int n = 0;
+
+	do {
+		pasid[n] = iommu_alloc_global_pasid(dev);
+	} while (pasid[n++] != IOMMU_PASID_INVALID);
+
+	return n - 1;
+}
+
 static void global_pasid_test(struct kunit *test)
 {
 	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
 	struct mm_struct *mm = mock_mm_alloc(test);
 	struct device *dev = &mdev->dev;
 	struct iommu_sva *handle;
-	ioasid_t pasid, next;
+	ioasid_t *pasid;
+	unsigned int n;
 
-	/* Lower ones belong to mms of cases before, where CPUs are still lazy. */
-	pasid = iommu_alloc_global_pasid(dev);
-	KUNIT_ASSERT_NE(test, IOMMU_PASID_INVALID, pasid);
+	pasid = kunit_kcalloc(test, MOCK_PASIDS + 1, sizeof(*pasid),
+			      GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pasid);
 
 	/* A device that has no other: a process cannot have it meanwhile. */
-	dev->iommu->max_pasids = pasid + 1;
-	next = iommu_alloc_global_pasid(dev);
-	KUNIT_EXPECT_EQ(test, IOMMU_PASID_INVALID, next);
-	iommu_free_global_pasid(next);
+	n = take_all_pasids(dev, pasid);
+	KUNIT_ASSERT_GT(test, n, 1U);
+	KUNIT_EXPECT_LT(test, n, (unsigned int)MOCK_PASIDS);
 	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ENOSPC), iommu_sva_bind(dev, mm));
-	iommu_free_global_pasid(pasid);
+	iommu_free_global_pasid(IOMMU_PASID_INVALID);
+	iommu_free_global_pasid(pasid[--n]);
 
 	/* Nor can anything else have that of a process. */
 	handle = iommu_sva_bind(dev, mm);
@@ -1107,11 +1157,52 @@ static void global_pasid_test(struct kunit *test)
 	if (!IS_ERR(handle))
 		iommu_sva_unbind_device(handle);
 
+	while (n)
+		iommu_free_global_pasid(pasid[--n]);
 	dev->iommu->max_pasids = 1;
 	KUNIT_EXPECT_EQ(test, IOMMU_PASID_INVALID,
 			iommu_alloc_global_pasid(dev));
 
 	mmput(mm);
+	mock_dev_destroy(test, mdev);
+}
+
+#define MOCK_RELEASED	16
+
+/* Who still uses a PASID that was released must not reach its next owner. */
+static void released_pasid_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct device *dev = &mdev->dev;
+	ioasid_t *pasid, last;
+	unsigned int n, i;
+
+	pasid = kunit_kcalloc(test, MOCK_PASIDS + 1, sizeof(*pasid),
+			      GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pasid);
+
+	last = iommu_alloc_global_pasid(dev);
+	iommu_free_global_pasid(last);
+	for (i = 0; i < MOCK_RELEASED; i++) {
+		pasid[i] = iommu_alloc_global_pasid(dev);
+		KUNIT_EXPECT_NE(test, last, pasid[i]);
+	}
+	for (i = 0; i < MOCK_RELEASED; i++)
+		iommu_free_global_pasid(pasid[i]);
+
+	/* Where there is no other one, it is the one released first. */
+	n = take_all_pasids(dev, pasid);
+	KUNIT_ASSERT_GT(test, n, (unsigned int)MOCK_RELEASED);
+	for (i = 1; i <= MOCK_RELEASED; i++)
+		iommu_free_global_pasid(pasid[n - i]);
+	for (i = 1; i <= MOCK_RELEASED; i++)
+		KUNIT_EXPECT_EQ(test, pasid[n - i],
+				iommu_alloc_global_pasid(dev));
+	KUNIT_EXPECT_EQ(test, IOMMU_PASID_INVALID,
+			iommu_alloc_global_pasid(dev));
+
+	while (n)
+		iommu_free_global_pasid(pasid[--n]);
 	mock_dev_destroy(test, mdev);
 }
 
@@ -2428,6 +2519,369 @@ static void replace_group_test(struct kunit *test)
 	iommu_domain_free(pasid);
 }
 
+#ifdef CONFIG_IOMMU_DEBUGFS
+
+#define PASIDS_SIZE	SZ_16K
+
+/* What reads the file of a device in debugfs, as a process would */
+struct mock_reader {
+	struct work_struct	work;
+	struct completion	done;
+	struct file		*file;
+	struct mm_struct	*mm;
+	unsigned long		addr;
+	char			*text;
+	ssize_t			ret;
+};
+
+/* Debugfs need not be mounted anywhere. */
+static struct file *mock_pasids_open(struct kunit *test, struct mock_dev *mdev)
+{
+	struct file_system_type *type = get_fs_type("debugfs");
+	struct vfsmount *mnt;
+	struct file *file;
+	char path[64];
+
+	KUNIT_ASSERT_NOT_NULL(test, type);
+	mnt = kern_mount(type);
+	put_filesystem(type);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(mnt));
+
+	snprintf(path, sizeof(path), "iommu/pasids/%s", dev_name(&mdev->dev));
+	file = file_open_root_mnt(mnt, path, O_RDONLY, 0);
+	kern_unmount(mnt);
+	return file;
+}
+
+static void mock_reader_init(struct kunit *test, struct mock_reader *reader,
+			     struct mock_dev *mdev)
+{
+	reader->file = mock_pasids_open(test, mdev);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(reader->file));
+	reader->mm = mock_mm_alloc(test);
+	reader->addr = mock_mmap(reader->mm, PASIDS_SIZE,
+				 PROT_READ | PROT_WRITE);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(reader->addr));
+	reader->text = kunit_kzalloc(test, PASIDS_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, reader->text);
+	init_completion(&reader->done);
+}
+
+static void mock_reader_exit(struct mock_reader *reader)
+{
+	fput(reader->file);
+	mmput(reader->mm);
+}
+
+static const char *mock_read(struct mock_reader *reader)
+{
+	char __user *to = (char __user *)reader->addr;
+	loff_t pos = 0;
+
+	kthread_use_mm(reader->mm);
+	reader->ret = reader->file->f_op->read(reader->file, to,
+					       PASIDS_SIZE - 1, &pos);
+	reader->text[0] = '\0';
+	if (reader->ret > 0) {
+		if (copy_from_user(reader->text, to, reader->ret))
+			reader->ret = -EFAULT;
+		else
+			reader->text[reader->ret] = '\0';
+	}
+	kthread_unuse_mm(reader->mm);
+	return reader->text;
+}
+
+static void mock_read_work(struct work_struct *work)
+{
+	struct mock_reader *reader =
+		container_of(work, struct mock_reader, work);
+
+	mock_read(reader);
+	complete(&reader->done);
+}
+
+#define EXPECT_SHOWN(test, reader, what)				\
+	do {								\
+		const char *text = mock_read(reader);			\
+									\
+		KUNIT_EXPECT_TRUE_MSG(test, strstr(text, what),		\
+				      "%s", text);			\
+	} while (0)
+#define EXPECT_NOT_SHOWN(test, reader, what)				\
+	do {								\
+		const char *text = mock_read(reader);			\
+									\
+		KUNIT_EXPECT_FALSE_MSG(test, strstr(text, what),	\
+				       "%s", text);			\
+	} while (0)
+
+static void debugfs_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mock_dev *none = mock_dev_create(test, 0);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct device *dev = &mdev->dev;
+	struct mock_handler handler;
+	struct mock_reader reader;
+	struct iommu_sva *handle;
+	unsigned long addr;
+	char line[96];
+	u32 pasid;
+	int done;
+
+	/* Where there are no PASIDs there is nothing to show. */
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ENOENT),
+			    (void *)mock_pasids_open(test, none));
+
+	mock_reader_init(test, &reader, mdev);
+	KUNIT_EXPECT_STREQ(test, mock_read(&reader),
+			   "pasid 0: RID, domain Passthrough\n\tentry: 0\n");
+
+	mock_set_handler(domain, &handler);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 2000));
+	EXPECT_SHOWN(test, &reader,
+		     "\npasid 2000: attached, users 1, served 0, refused 0, invalidations 0, domain Unmanaged\n\tentry: 2000\n");
+
+	/* Each group counts, by its answer. */
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 2000, 0));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 2000, 1));
+	KUNIT_EXPECT_TRUE(test, mock_wait_response(mdev, 0));
+	KUNIT_EXPECT_TRUE(test, mock_wait_response(mdev, 1));
+	handler.code = IOMMU_PAGE_RESP_INVALID;
+	mock_report(mdev, 2000, 2, 0, IOMMU_FAULT_PERM_READ, false);
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 2000, 2));
+	mock_expect_response(test, mdev, 2, IOMMU_PAGE_RESP_INVALID);
+	EXPECT_SHOWN(test, &reader, "served 2, refused 1, invalidations 0,");
+
+	/* Invalidations do since it was attached, not those before. */
+	handle = iommu_sva_bind(dev, mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(handle));
+	pasid = iommu_sva_get_pasid(handle);
+	addr = mock_mmap(mm, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, pasid, 3, addr,
+					     IOMMU_FAULT_PERM_WRITE, true));
+	mock_expect_response(test, mdev, 3, IOMMU_PAGE_RESP_SUCCESS);
+	snprintf(line, sizeof(line),
+		 "\npasid %u: attached, users 1, served 1, refused 0, invalidations 1, domain SVA",
+		 pasid);
+	EXPECT_SHOWN(test, &reader, line);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(mdev->table[pasid],
+							   dev, 3000));
+	KUNIT_EXPECT_EQ(test, 0, mock_munmap(mm, addr, PAGE_SIZE));
+	done = atomic_read(&to_mock_domain(mdev->table[pasid])->invalidations);
+	KUNIT_EXPECT_GT(test, done, 1);
+	snprintf(line, sizeof(line), "served 1, refused 0, invalidations %d,",
+		 done);
+	EXPECT_SHOWN(test, &reader, line);
+	snprintf(line, sizeof(line),
+		 "\npasid 3000: attached, users 1, served 0, refused 0, invalidations %d,",
+		 done - 1);
+	EXPECT_SHOWN(test, &reader, line);
+	iommu_detach_device_pasid(mdev->table[3000], dev, 3000);
+	EXPECT_NOT_SHOWN(test, &reader, "pasid 3000:");
+
+	/* The table has what the core does not know, and the other way round. */
+	EXPECT_NOT_SHOWN(test, &reader, "NOT");
+	mdev->table[MOCK_PASIDS - 1] = domain;
+	mdev->table[2000] = NULL;
+	EXPECT_SHOWN(test, &reader, "\npasid 4095: NOT ATTACHED\n\tentry: 4095\n");
+	EXPECT_SHOWN(test, &reader, "domain Unmanaged\n\tNOT IN THE TABLE\n");
+	mdev->table[MOCK_PASIDS - 1] = NULL;
+	mdev->table[2000] = domain;
+	EXPECT_NOT_SHOWN(test, &reader, "NOT");
+
+	mmput(mm);
+	EXPECT_SHOWN(test, &reader, ", exited\n");
+	iommu_sva_unbind_device(handle);
+	iommu_detach_device_pasid(domain, dev, 2000);
+	KUNIT_EXPECT_STREQ(test, mock_read(&reader),
+			   "pasid 0: RID, domain Passthrough\n\tentry: 0\n");
+
+	mock_reader_exit(&reader);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, none);
+	mock_dev_destroy(test, mdev);
+}
+
+/* Who detaches or replaces may wait for long. Reading does not. */
+static void debugfs_waits_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *slow = mock_paging_domain(test);
+	struct iommu_domain *fast = mock_paging_domain(test);
+	struct mock_task replace = { .new = fast, .mdev = mdev, .pasid = 1 };
+	struct mock_task detach = { .domain = slow, .mdev = mdev, .pasid = 2 };
+	struct mock_handler handler;
+	struct mock_reader reader;
+
+	mock_reader_init(test, &reader, mdev);
+	mock_set_handler(slow, &handler);
+	handler.parks = true;
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(slow, &mdev->dev,
+							   1));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(slow, &mdev->dev,
+							   2));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 1));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 2, 2));
+	wait_for_completion(&handler.begun);
+	wait_for_completion(&handler.begun);
+	EXPECT_SHOWN(test, &reader, "pasid 2: attached, users 2,");
+
+	mock_task_start(&detach);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&detach));
+	mock_task_start(&replace);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&replace));
+	EXPECT_SHOWN(test, &reader, "pasid 1: settling, users 1,");
+	EXPECT_SHOWN(test, &reader, "pasid 2: closing, users 1,");
+	EXPECT_NOT_SHOWN(test, &reader, "NOT");
+
+	complete_all(&handler.go);
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&replace));
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&detach));
+	EXPECT_SHOWN(test, &reader, "pasid 1: attached,");
+	EXPECT_NOT_SHOWN(test, &reader, "pasid 2:");
+
+	iommu_detach_device_pasid(fast, &mdev->dev, 1);
+	mock_reader_exit(&reader);
+	iommu_domain_free(fast);
+	iommu_domain_free(slow);
+	mock_dev_destroy(test, mdev);
+}
+
+static struct completion mock_showing, mock_show_on;
+
+static void mock_show_parks(struct mock_dev *mdev)
+{
+	complete(&mock_showing);
+	wait_for_completion(&mock_show_on);
+	if (mdev->released)
+		mdev->misused = true;
+}
+
+static void debugfs_remove_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mock_task remove = { .mdev = mdev };
+	struct mock_reader reader;
+
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, &mdev->dev,
+							   7));
+	mock_reader_init(test, &reader, mdev);
+	init_completion(&mock_showing);
+	init_completion(&mock_show_on);
+	mdev->on_show = mock_show_parks;
+	INIT_WORK_ONSTACK(&reader.work, mock_read_work);
+	queue_work(system_unbound_wq, &reader.work);
+	wait_for_completion(&mock_showing);
+
+	/* The device stays for as long as somebody is shown what it has. */
+	mock_task_start(&remove);
+	KUNIT_EXPECT_TRUE(test, mock_task_waits(&remove));
+	KUNIT_EXPECT_FALSE(test, mdev->released);
+	KUNIT_EXPECT_PTR_EQ(test, domain, mdev->table[7]);
+	complete_all(&mock_show_on);
+	wait_for_completion(&reader.done);
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&remove));
+	KUNIT_EXPECT_TRUE(test, mdev->released);
+	KUNIT_EXPECT_FALSE(test, mdev->misused);
+	KUNIT_EXPECT_TRUE(test, strstr(reader.text, "pasid 7: attached,"));
+	flush_work(&reader.work);
+	destroy_work_on_stack(&reader.work);
+
+	/* The file is still open, and has nothing to say. */
+	mock_read(&reader);
+	KUNIT_EXPECT_EQ(test, -EIO, (int)reader.ret);
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ENOENT),
+			    (void *)mock_pasids_open(test, mdev));
+
+	mock_reader_exit(&reader);
+	iommu_domain_free(domain);
+	put_device(&mdev->dev);
+}
+
+#define STORM_ROUNDS	3000
+
+struct mock_storm {
+	struct work_struct	work;
+	struct mock_dev		*mdev;
+	struct mm_struct	*mm;
+	struct iommu_domain	*domain[2];
+	u32			pasid;
+	bool			ends;
+	unsigned int		failed;
+};
+
+static void mock_storm(struct work_struct *work)
+{
+	struct mock_storm *storm = container_of(work, struct mock_storm, work);
+	struct device *dev = &storm->mdev->dev;
+	struct iommu_domain *domain;
+	struct iommu_sva *handle;
+	int i;
+
+	for (i = 0; i < STORM_ROUNDS; i++) {
+		domain = storm->domain[i & 1];
+		handle = iommu_sva_bind(dev, storm->mm);
+		storm->failed += IS_ERR(handle);
+		storm->failed += !!iommu_attach_device_pasid(domain, dev,
+							     storm->pasid);
+		storm->failed += !!mock_report_one(storm->mdev, storm->pasid,
+						   0);
+		storm->failed +=
+			!!iommu_replace_device_pasid(storm->domain[!(i & 1)],
+						     dev, storm->pasid);
+		if (!IS_ERR(handle))
+			iommu_sva_unbind_device(handle);
+		iommu_detach_device_pasid(storm->domain[!(i & 1)], dev,
+					  storm->pasid);
+	}
+	WRITE_ONCE(storm->ends, true);
+}
+
+/* Whatever happens, what the core has and what the table has fit together. */
+static void debugfs_race_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mock_storm storm = { .mdev = mdev, .mm = mm, .pasid = 4000 };
+	unsigned int odd = 0, shown = 0, empty = 0;
+	struct mock_reader reader;
+
+	storm.domain[0] = mock_paging_domain(test);
+	storm.domain[1] = mock_paging_domain(test);
+	mock_reader_init(test, &reader, mdev);
+
+	INIT_WORK_ONSTACK(&storm.work, mock_storm);
+	queue_work(system_unbound_wq, &storm.work);
+	while (!READ_ONCE(storm.ends)) {
+		mock_read(&reader);
+		odd += reader.ret <= 0 || strstr(reader.text, "NOT");
+		if (strstr(reader.text, "\npasid"))
+			shown++;
+		else
+			empty++;
+	}
+	flush_work(&storm.work);
+	destroy_work_on_stack(&storm.work);
+
+	KUNIT_EXPECT_EQ(test, 0U, storm.failed);
+	KUNIT_EXPECT_EQ(test, 0U, odd);
+	KUNIT_EXPECT_GT(test, shown + empty, 0U);
+	kunit_info(test, "read %u times, %u with PASIDs", shown + empty, shown);
+
+	mmput(mm);
+	mock_reader_exit(&reader);
+	iommu_domain_free(storm.domain[0]);
+	iommu_domain_free(storm.domain[1]);
+	mock_dev_destroy(test, mdev);
+}
+
+#endif /* CONFIG_IOMMU_DEBUGFS */
+
 static int iommu_pasid_test_init(struct kunit *test)
 {
 	struct mock *mock;
@@ -2494,6 +2948,7 @@ static struct kunit_case iommu_pasid_test_cases[] = {
 	KUNIT_CASE(bind_unmap_test),
 	KUNIT_CASE(bind_pasid_range_test),
 	KUNIT_CASE(global_pasid_test),
+	KUNIT_CASE(released_pasid_test),
 	KUNIT_CASE(bind_refusal_test),
 	KUNIT_CASE(bind_fails_test),
 	KUNIT_CASE(bind_no_memory_test),
@@ -2521,6 +2976,12 @@ static struct kunit_case iommu_pasid_test_cases[] = {
 	KUNIT_CASE(replace_group_test),
 	KUNIT_CASE(detach_all_test),
 	KUNIT_CASE(sva_domain_test),
+#ifdef CONFIG_IOMMU_DEBUGFS
+	KUNIT_CASE(debugfs_test),
+	KUNIT_CASE(debugfs_waits_test),
+	KUNIT_CASE(debugfs_remove_test),
+	KUNIT_CASE(debugfs_race_test),
+#endif
 	{ }
 };
 

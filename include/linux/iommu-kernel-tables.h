@@ -55,6 +55,11 @@ static inline void iommu_invalidate_kernel_tables(void)
 {
 }
 
+static inline bool iommu_kernel_tables_safe(struct device *dev)
+{
+	return false;
+}
+
 #endif /* CONFIG_IOMMU_SVA */
 
 #endif /* __LINUX_IOMMU_KERNEL_TABLES_H */

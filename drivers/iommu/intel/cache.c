@@ -277,6 +277,7 @@ void intel_cache_make_range(struct intel_cache_range *range, u64 start,
 
 	last >>= VTD_PAGE_SHIFT;
 	range->num = 0;
+	range->doubt = false;
 
 	order = fls64(first ^ last);
 	if (order >= QI_ORDER_ALL) {
@@ -326,7 +327,8 @@ static unsigned int cache_fill_iotlb(const struct intel_cache_tag *tag,
 
 /*
  * As qi_desc_dev_iotlb_all(), for a range, and without asking whether the device
- * is present: that is a read from the device, on every unmap.
+ * is present, unless there is doubt: that is a read from the device, on every
+ * unmap.
  */
 static unsigned int cache_fill_dev(const struct intel_cache_tag *tag,
 				   const struct intel_cache_range *range,
@@ -337,6 +339,8 @@ static unsigned int cache_fill_dev(const struct intel_cache_tag *tag,
 
 	if (!info->ats_enabled || !(tag->iommu->gcmd & DMA_GCMD_TE) ||
 	    pci_dev_is_disconnected(to_pci_dev(info->dev)))
+		return 0;
+	if (range->doubt && !qi_dev_iotlb_alive(info))
 		return 0;
 
 	for (repeat = 0; repeat <= info->dtlb_extra_inval; repeat++)
@@ -417,7 +421,7 @@ static void cache_post(struct cache_posted *posted, struct intel_iommu *iommu,
 }
 
 static void cache_invalidate_all(const struct intel_cache *cache,
-				 const struct intel_cache_range *range,
+				 struct intel_cache_range *range,
 				 bool entries)
 {
 	struct qi_desc desc[INTEL_CACHE_BATCH];
@@ -426,8 +430,12 @@ static void cache_invalidate_all(const struct intel_cache *cache,
 	unsigned int pos, num;
 	unsigned long flags;
 
-	/* A device that did not answer takes the others down with it: repeat */
+	/*
+	 * A device that did not answer takes the others down with it: repeat. It
+	 * may have been pulled, and nobody need know of that but us.
+	 */
 	do {
+		range->doubt = posted.again;
 		posted.again = false;
 		local_irq_save(flags);
 		for (pos = 0; pos < cache->num; ) {
@@ -442,9 +450,11 @@ static void cache_invalidate_all(const struct intel_cache *cache,
 }
 
 static void cache_invalidate(struct dmar_domain *domain,
-			     const struct intel_cache_range *range)
+			     struct intel_cache_range *range)
 {
 	const struct intel_cache *cache;
+
+	iommu_count_invalidation(&domain->domain);
 
 	/*
 	 * Order the change of the table before reading what is attached. Pairs
@@ -498,7 +508,7 @@ void intel_cache_invalidate_range(struct dmar_domain *domain, u64 start,
  */
 void intel_cache_quiesce(struct dmar_domain *domain, phys_addr_t pgd)
 {
-	static const struct intel_cache_range all = {
+	struct intel_cache_range all = {
 		.num = 1,
 		.order[0] = QI_ORDER_ALL,
 	};

@@ -50,11 +50,13 @@ struct intel_cache {
  * @num: number of pieces, 1 or 2
  * @addr: first address of each, naturally aligned
  * @order: log2 of its number of pages of 4 KiB; QI_ORDER_ALL for all addresses
+ * @doubt: a device has not answered: look which are there
  */
 struct intel_cache_range {
 	unsigned int	num;
 	u64		addr[2];
 	unsigned int	order[2];
+	bool		doubt;
 };
 
 /* The longest sequence of descriptors that is posted at once */

@@ -973,11 +973,12 @@ static void test_sva_exit(struct kunit *test)
 }
 
 /* How many descriptors an unmap in a domain would submit */
-static unsigned int test_told(struct iommu_domain *domain)
+static unsigned int test_told_in(struct iommu_domain *domain, bool doubt)
 {
-	static const struct intel_cache_range range = {
+	struct intel_cache_range range = {
 		.num = 1,
 		.addr[0] = 0x7f0012345000,
+		.doubt = doubt,
 	};
 	struct qi_desc desc[INTEL_CACHE_BATCH];
 	const struct intel_cache *cache;
@@ -989,6 +990,11 @@ static unsigned int test_told(struct iommu_domain *domain)
 		num = intel_cache_fill(cache, &pos, &range, false, desc);
 	rcu_read_unlock();
 	return num;
+}
+
+static unsigned int test_told(struct iommu_domain *domain)
+{
+	return test_told_in(domain, false);
 }
 
 static void test_told_meanwhile(struct test_ctx *ctx)
@@ -1025,6 +1031,12 @@ static void test_replace_domain(struct kunit *test, struct iommu_domain *from,
 	KUNIT_EXPECT_EQ(test, ctx->told_to, 2);
 	KUNIT_EXPECT_EQ(test, test_told(from), 0);
 	KUNIT_EXPECT_EQ(test, test_told(to), 2);
+
+	/* One that is gone is not asked again when it has not answered */
+	KUNIT_EXPECT_EQ(test, test_told_in(to, true), 2);
+	test_device_gone = true;
+	KUNIT_EXPECT_EQ(test, test_told_in(to, true), 1);
+	test_device_gone = false;
 }
 
 static void test_sva_replace(struct kunit *test)

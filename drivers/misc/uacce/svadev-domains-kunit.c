@@ -2,17 +2,18 @@
 /*
  * KUnit tests of which domains may be where, with DMA of svadev
  *
- * Requests without a PASID get every type of domain, a PASID gets every type, and
- * each way from one type to another is gone. Where the IOMMU driver agrees, DMA
- * has to arrive where the new domain says. Where it does not, DMA has to arrive
- * where it did before, and the same goes for a lack of memory at any point. In
- * either case the other address space is not affected.
- * Each step prints a line
+ * Requests without a PASID get every type of domain, a PASID gets every type,
+ * and each way from one type to another is gone. Where the IOMMU driver agrees,
+ * DMA has to arrive where the new domain says. Where it does not, DMA has to
+ * arrive where it did before, and the same goes for a lack of memory at any
+ * point. In either case the other address space is not affected. Each step
+ * prints a line
  *
  *	step: what of; operation; RID domain; domain on the PASID; result
  *	step: what of; operation; old RID domain; new RID domain; result
  *
- * and from these Documentation/driver-api/iommu-pasid-domains-*.rst is made.
+ * and Documentation/driver-api/iommu-pasid-smmuv3.txt and iommu-pasid-vtd.txt
+ * are made from these.
  */
 #include <kunit/fail-alloc.h>
 #include <kunit/test.h>
@@ -528,6 +529,16 @@ static void sdt_rid_below(struct kunit *test, enum sdt_type pasid)
 	KUNIT_EXPECT_GT(test, op.rounds, 0);
 }
 
+static void sdt_rid_below_paging(struct kunit *test)
+{
+	sdt_rid_below(test, SDT_OTHER);
+}
+
+static void sdt_rid_below_sva(struct kunit *test)
+{
+	sdt_rid_below(test, SDT_SVA);
+}
+
 #define SDT_REPLACEMENTS	1000
 
 /* Between addresses that are translated and addresses that are not */
@@ -573,16 +584,6 @@ static void sdt_rid_identity_busy(struct kunit *test)
 			sdt_read(identity) + sdt_read(paging));
 	KUNIT_EXPECT_GT(test, op.rounds, SDT_REPLACEMENTS);
 	kunit_info(test, "%u replacements, %llu DMAs\n", i, op.rounds);
-}
-
-static void sdt_rid_below_paging(struct kunit *test)
-{
-	sdt_rid_below(test, SDT_OTHER);
-}
-
-static void sdt_rid_below_sva(struct kunit *test)
-{
-	sdt_rid_below(test, SDT_SVA);
 }
 
 #define SDT_ALLOCATIONS		200
@@ -710,9 +711,9 @@ static void sdt_no_memory_bind(struct kunit *test)
 static struct kunit_case sdt_cases[] = {
 	KUNIT_CASE(sdt_on_pasid),
 	KUNIT_CASE(sdt_rid_alone),
-	KUNIT_CASE(sdt_rid_identity_busy),
 	KUNIT_CASE(sdt_rid_below_paging),
 	KUNIT_CASE(sdt_rid_below_sva),
+	KUNIT_CASE(sdt_rid_identity_busy),
 	KUNIT_CASE(sdt_no_memory_pasid),
 	KUNIT_CASE(sdt_no_memory_rid),
 	KUNIT_CASE(sdt_no_memory_bind),

@@ -823,6 +823,109 @@ static void svt_pasid_arguments(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, iommu_get_domain_for_dev_pasid(dev, pasid, 0));
 }
 
+/* Ownership, with somebody who claims the group again and again */
+
+#ifndef MODULE	/* What buses do for drivers is not exported */
+#define SVT_CLAIMS		1000
+
+/**
+ * struct svt_claimer - who wants to own the group of a device
+ * @group: the group
+ * @attached: something is attached, and cannot be detached before this changes
+ * @claimed: how often the group was claimed
+ * @refused: how often it was not, because something was attached
+ * @wrong: how often it should not have been, or for what other reason it was not
+ */
+struct svt_claimer {
+	struct iommu_group *group;
+	bool attached;
+	unsigned int claimed;
+	unsigned int refused;
+	unsigned int wrong;
+};
+
+static int svt_claims(void *data)
+{
+	struct svt_claimer *c = data;
+	int ret;
+
+	while (!kthread_should_stop()) {
+		ret = iommu_group_claim_dma_owner(c->group, c);
+		if (!ret) {
+			WRITE_ONCE(c->claimed, c->claimed + 1);
+			/* Neither now nor as long as the group is claimed */
+			c->wrong += READ_ONCE(c->attached);
+			usleep_range(10, 50);
+			c->wrong += READ_ONCE(c->attached);
+			iommu_group_release_dma_owner(c->group);
+		} else if (ret == -EBUSY) {
+			WRITE_ONCE(c->refused, c->refused + 1);
+		} else {
+			c->wrong++;
+		}
+		usleep_range(10, 100);
+	}
+	return 0;
+}
+
+static void svt_claimed_while_attached(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[0]->dev;
+	struct svt_claimer claimer = { .group = iommu_group_get(dev) };
+	struct iommu_domain *domain = svt_domain(test);
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svadev_queue *q = svt_queue(test, 0, pasid);
+	unsigned int attached = 0, busy = 0, i;
+	u8 *page = svt_page(test);
+	struct task_struct *task;
+	int ret = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, claimer.group);
+	svt_attach(test, domain, 0, pasid);
+	svt_map(test, domain, SVT_IOVA, page, IOMMU_READ | IOMMU_WRITE);
+	svt_detach(test, domain, 0, pasid);
+	task = kthread_create(svt_claims, &claimer, "svt-claims");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+
+	/* As for a driver that manages DMA itself: others may claim the group */
+	iommu_device_unuse_default_domain(dev);
+	wake_up_process(task);
+
+	for (i = 0; attached < SVT_CLAIMS && i < 100 * SVT_CLAIMS; i++) {
+		ret = iommu_attach_device_pasid(domain, dev, pasid);
+		if (ret == -EBUSY) {
+			busy++;
+			usleep_range(10, 100);
+			continue;
+		}
+		if (ret)
+			break;
+		WRITE_ONCE(claimer.attached, true);
+		attached++;
+
+		*(u64 *)page = 0;
+		svt_hammer(test, q, SVT_IOVA);
+		usleep_range(10, 200);
+		svt_expect_hammered(test, q, page);
+
+		WRITE_ONCE(claimer.attached, false);
+		iommu_detach_device_pasid(domain, dev, pasid);
+	}
+
+	kthread_stop(task);
+	KUNIT_EXPECT_EQ(test, iommu_device_use_default_domain(dev), 0);
+	iommu_group_put(claimer.group);
+	KUNIT_EXPECT_EQ(test, ret, 0);
+	KUNIT_EXPECT_EQ(test, attached, SVT_CLAIMS);
+	KUNIT_EXPECT_EQ(test, claimer.wrong, 0);
+	/* It has come to both */
+	KUNIT_EXPECT_GT(test, busy, 0);
+	KUNIT_EXPECT_GT(test, claimer.claimed, 0);
+	KUNIT_EXPECT_GT(test, claimer.refused, 0);
+}
+#endif
+
 /* Replacement, under a device that goes on all the time */
 
 /**
@@ -1112,6 +1215,9 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_pasid_rid_changes),
 	KUNIT_CASE(svt_pasid_detach_busy),
 	KUNIT_CASE(svt_pasid_arguments),
+#ifndef MODULE
+	KUNIT_CASE(svt_claimed_while_attached),
+#endif
 	KUNIT_CASE(svt_replace_pasid),
 	KUNIT_CASE(svt_replace_pasid_ats),
 	KUNIT_CASE(svt_replace_rid),

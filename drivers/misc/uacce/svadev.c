@@ -303,12 +303,25 @@ static int queues_show(struct seq_file *s, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(queues);
 
+/* For tests: plug or pull another function, without anybody's leave */
+static int svadev_slot_set(void *data, u64 val)
+{
+	struct svadev *sd = data;
+
+	if (val & ~(u64)(SVADEV_SLOT_DEVFN_MASK | SVADEV_SLOT_PLUG))
+		return -EINVAL;
+	writel(val, sd->ctrl + SVADEV_SLOT);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(svadev_slot_fops, NULL, svadev_slot_set, "%llu\n");
+
 static void svadev_create_debugfs(struct svadev *sd)
 {
 	sd->debugfs = debugfs_create_dir(pci_name(sd->pdev),
 					 svadev_debugfs_root);
 	debugfs_create_file("counters", 0400, sd->debugfs, sd, &counters_fops);
 	debugfs_create_file("queues", 0400, sd->debugfs, sd, &queues_fops);
+	debugfs_create_file("slot", 0200, sd->debugfs, sd, &svadev_slot_fops);
 }
 
 /* uacce */

@@ -11,6 +11,7 @@
 #include "qemu/osdep.h"
 #include "qemu/host-utils.h"
 #include "trace.h"
+#include "hw/i386/pc.h"
 #include "intel_iommu_sva.h"
 
 /*
@@ -214,6 +215,22 @@ static bool pasid_cache_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     return true;
 }
 
+/*
+ * A device that is gone does not say that it has invalidated. Time passes until
+ * hardware finds that out; here it has passed when software waits.
+ */
+static void ask_device(IntelIOMMUState *s, const VTDInval *inv)
+{
+    PCIBus *root = PC_MACHINE(qdev_get_machine())->pcibus;
+    PCIDevice *pci = pci_find_device(root, PCI_BUS_NUM(inv->sid),
+                                     PCI_BDF_TO_DEVFN(inv->sid));
+
+    if (pci && !pci->enabled) {
+        s->sva->timed_out = true;
+    }
+    apply(s, inv);
+}
+
 /* The range of a device-TLB invalidation: the lowest 0 above says its size */
 static void dev_range(VTDInval *inv, uint64_t addr, bool size)
 {
@@ -237,7 +254,7 @@ static bool device_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         return false;
     }
     dev_range(&inv, desc->hi, VTD_INV_DESC_DEVICE_IOTLB_SIZE(desc->hi));
-    apply(s, &inv);
+    ask_device(s, &inv);
     return true;
 }
 
@@ -255,7 +272,29 @@ static bool device_piotlb_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         return false;
     }
     dev_range(&inv, desc->hi, VTD_INV_DESC_PASID_DEVICE_IOTLB_SIZE(desc->hi));
-    apply(s, &inv);
+    ask_device(s, &inv);
+    return true;
+}
+
+/**
+ * vtd_inval_times_out - is there no answer to wait for?
+ * @s: IOMMU
+ * @desc: the descriptor that is next
+ *
+ * A wait descriptor is aborted then: its status is not written, and nothing is
+ * fetched until software clears ITE. What else is in front of it need not have
+ * taken effect (VT-d 6.5.2.10, 11.4.9.1).
+ *
+ * Return: true if so, once for any number of devices
+ */
+bool vtd_inval_times_out(IntelIOMMUState *s, const VTDInvDesc *desc)
+{
+    if (!s->sva->timed_out ||
+        VTD_INV_DESC_TYPE(desc->lo) != VTD_INV_DESC_WAIT) {
+        return false;
+    }
+    s->sva->timed_out = false;
+    s->sva->cmd_timeout++;
     return true;
 }
 

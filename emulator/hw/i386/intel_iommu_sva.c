@@ -88,6 +88,7 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         { "cmd.response", &sva->cmd[VTD_INV_DESC_PGRESP] },
         { "drain.done", &sva->cmd_drain },
         { "dev_tlb.early", &sva->cmd_early },
+        { "dev_tlb.timeout", &sva->cmd_timeout },
         { "cmd.bad", &sva->cmd_bad },
         { "evt.lost", &sva->evt_lost },
         { "ctx.hit", &sva->ctx_hit },
@@ -138,6 +139,7 @@ void vtd_sva_cap_init(IntelIOMMUState *s)
 void vtd_sva_reset(IntelIOMMUState *s)
 {
     g_queue_clear_full(&s->sva->deferred, g_free);
+    s->sva->timed_out = false;
     vtd_cache_reset(s);
     vtd_prq_reset(s);
 }

@@ -118,6 +118,7 @@ struct VTDSVA {
     GTree *tlb;             /* VTDTag -> VTDEntry, of a page */
     GTree *psc;             /* VTDTag -> VTDEntry, of a table */
     GQueue deferred;        /* VTDInval that await a wait descriptor */
+    bool timed_out;         /* what one of them asked does not answer */
 
     QLIST_HEAD(, VTDNotifier) notifiers;
     GHashTable *groups;     /* page request groups not answered: how often */
@@ -128,6 +129,7 @@ struct VTDSVA {
     uint64_t cmd_bad;
     uint64_t cmd_drain;
     uint64_t cmd_early;
+    uint64_t cmd_timeout;
     uint64_t evt[256];
     uint64_t evt_lost;
     uint64_t ctx_hit, ctx_miss;
@@ -211,6 +213,7 @@ void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv);
 
 /* intel_iommu_inval.c: the invalidation queue */
 bool vtd_inval_desc(IntelIOMMUState *s, VTDInvDesc *desc);
+bool vtd_inval_times_out(IntelIOMMUState *s, const VTDInvDesc *desc);
 void vtd_inval_ccmd(IntelIOMMUState *s, uint64_t val);
 void vtd_inval_iotlb_reg(IntelIOMMUState *s, uint64_t val, uint64_t iva);
 

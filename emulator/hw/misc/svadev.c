@@ -194,12 +194,53 @@ static void svadev_latch(SVADevState *s)
     s->stat_count = iommu_stats_latch(s->stats, sizeof(s->stats));
 }
 
+/* What the function knows, and what it asked for, is lost */
+static void svadev_forget_all(SVADevState *s)
+{
+    svadev_reset(s);
+    svadev_pri_reset(s);
+    svadev_atc_clear(s);
+}
+
+/*
+ * Pull a function of the same bus, or plug it again, the way hot-plug without
+ * notice does: software learns of it by reads that return all ones, and of a
+ * request that an IOMMU holds nobody hears the answer. The BARs stay where they
+ * are meanwhile, as QEMU's own hole in PCI space need not read as all ones.
+ */
+static void svadev_slot(SVADevState *s, uint32_t val)
+{
+    PCIDevice *self = PCI_DEVICE(s), *pci;
+    bool plug = val & SVADEV_SLOT_PLUG;
+
+    pci = pci_find_device(pci_get_bus(self), pci_dev_bus_num(self),
+                          val & SVADEV_SLOT_DEVFN_MASK);
+    if (!pci || pci == self || pci->enabled == plug ||
+        !object_dynamic_cast(OBJECT(pci), TYPE_SVADEV)) {
+        qemu_log_mask(LOG_GUEST_ERROR, "svadev: 0x%x cannot be plugged or "
+                      "pulled\n", val);
+        return;
+    }
+
+    trace_svadev_slot(pci->devfn, plug);
+    pci->enabled = plug;
+    if (plug) {
+        pci_device_reset(pci);
+    } else {
+        svadev_forget_all(SVADEV(pci));
+    }
+}
+
 static uint64_t svadev_ctrl_read(void *opaque, hwaddr addr, unsigned size)
 {
     SVADevState *s = opaque;
     uint32_t val = 0;
     SVAQueue *q;
     hwaddr reg;
+
+    if (!PCI_DEVICE(s)->enabled) {
+        return UINT32_MAX;
+    }
 
     switch (addr) {
     case SVADEV_ID:
@@ -255,6 +296,10 @@ static void svadev_ctrl_write(void *opaque, hwaddr addr, uint64_t val,
     SVAQueue *q;
     hwaddr reg;
 
+    if (!PCI_DEVICE(s)->enabled) {
+        return;
+    }
+
     trace_svadev_ctrl_write(addr, val);
 
     switch (addr) {
@@ -273,6 +318,9 @@ static void svadev_ctrl_write(void *opaque, hwaddr addr, uint64_t val,
         break;
     case SVADEV_INJECT:
         s->inject = s->pri ? val & SVADEV_INJECT_MASK : 0;
+        break;
+    case SVADEV_SLOT:
+        svadev_slot(s, val);
         break;
     case SVADEV_STAT_LATCH:
         if (val & 1) {
@@ -366,6 +414,10 @@ static uint64_t svadev_page_read(void *opaque, hwaddr addr, unsigned size)
     hwaddr reg = addr % SVADEV_QUEUE_STRIDE & ~7;
     int shift = addr % 8 * 8;
 
+    if (!PCI_DEVICE(s)->enabled) {
+        return UINT64_MAX;
+    }
+
     if (!svadev_page_access_is_sane(addr, size)) {
         return 0;
     }
@@ -382,7 +434,7 @@ static void svadev_page_write(void *opaque, hwaddr addr, uint64_t val,
     uint64_t *operand = svadev_operand(q, reg);
     int shift = addr % 8 * 8;
 
-    if (!svadev_page_access_is_sane(addr, size)) {
+    if (!PCI_DEVICE(s)->enabled || !svadev_page_access_is_sane(addr, size)) {
         return;
     }
 
@@ -555,9 +607,7 @@ static void svadev_reset_hold(Object *obj, ResetType type)
     SVADevState *s = SVADEV(obj);
     PCIDevice *pci = PCI_DEVICE(obj);
 
-    svadev_reset(s);
-    svadev_pri_reset(s);
-    svadev_atc_clear(s);
+    svadev_forget_all(s);
     pcie_pasid_reset(pci);
     pcie_ats_reset(pci);
     pcie_pri_reset(pci);

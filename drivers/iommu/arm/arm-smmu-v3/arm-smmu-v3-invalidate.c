@@ -395,6 +395,8 @@ static void arm_smmu_inv(struct arm_smmu_domain *smmu_domain,
 	struct arm_smmu_invs *invs;
 	unsigned int i = 0;
 
+	iommu_count_invalidation(&smmu_domain->domain);
+
 	/*
 	 * Order the change of the PTE before reading what is attached. Pairs
 	 * with smp_mb() in arm_smmu_invs_add().
