@@ -196,16 +196,16 @@ void __iommu_invalidate_kernel_tables(void)
 }
 
 /**
- * iommu_kernel_tables_safe() - may a device use page tables of processes?
+ * iommu_kernel_tables_unsafe() - may a device use page tables of processes?
  * @dev: the device, with an IOMMU
  *
- * That is so if they hold nothing of the kernel, or else if the architecture
- * tells the IOMMU drivers what it frees, and this driver listens.
+ * It may if they hold nothing of the kernel, or else if the architecture tells
+ * the IOMMU drivers what it frees, and this driver listens.
  *
  * Context: any.
- * Return: whether it may. If not, why is in the kernel log, once.
+ * Return: NULL if it may, or why not.
  */
-bool iommu_kernel_tables_safe(struct device *dev)
+const char *iommu_kernel_tables_unsafe(struct device *dev)
 {
 	if (!dev_iommu_ops(dev)->invalidate_kernel_tables) {
 		/*
@@ -213,16 +213,12 @@ bool iommu_kernel_tables_safe(struct device *dev)
 		 * tables of processes, and gives an IOMMU no other ones.
 		 */
 		if (!IS_ENABLED(CONFIG_X86))
-			return true;
-
-		dev_warn_once(dev, "SVA refused: the IOMMU driver would go on using page tables that the kernel has freed\n");
-		return false;
+			return NULL;
+		return "the IOMMU driver would go on using page tables that the kernel has freed";
 	}
 
-	if (!IS_ENABLED(CONFIG_ARCH_HAS_IOMMU_KERNEL_TABLES)) {
-		dev_warn_once(dev, "SVA refused: this kernel does not tell IOMMUs which of its page tables it frees\n");
-		return false;
-	}
+	if (!IS_ENABLED(CONFIG_ARCH_HAS_IOMMU_KERNEL_TABLES))
+		return "this kernel does not tell IOMMUs which of its page tables it frees";
 
-	return true;
+	return NULL;
 }

@@ -35,7 +35,7 @@ static void pasid_show_owner(struct seq_file *m, struct mm_struct *mm)
 	if (task) {
 		seq_printf(m, ", pid %d (", task_tgid_nr(task));
 		/* Any process may have a name that looks like another line */
-		seq_escape(m, get_task_comm(comm, task), "\n\\");
+		seq_escape(m, get_task_comm(comm, task), "\n\\(),");
 		seq_putc(m, ')');
 	}
 	rcu_read_unlock();
@@ -131,9 +131,11 @@ static int pasids_show(struct seq_file *m, void *unused)
 
 	iommu_group_lock(group);
 	entry = pasid_next_entry(dev, 0);
-	while (pasid != IOMMU_PASID_INVALID) {
+	/* What does not fit is shown again, from the start, with more room */
+	while (pasid != IOMMU_PASID_INVALID && !seq_has_overflowed(m)) {
 		pasid_show_one(m, dev, pasid, pasid == entry);
-		entry = pasid_next_entry(dev, pasid + 1);
+		if (entry <= pasid)
+			entry = pasid_next_entry(dev, pasid + 1);
 		pasid = min(entry, pasid_next_attached(dev, pasid + 1));
 	}
 	iommu_group_unlock(group);

@@ -632,6 +632,7 @@ int iommu_device_pasid_supported(struct device *dev, unsigned int type)
 {
 	struct iommu_group *group = iommu_group_get(dev);
 	const struct iommu_ops *ops;
+	const char *unsafe;
 	int ret;
 
 	if (!group)
@@ -644,8 +645,13 @@ int iommu_device_pasid_supported(struct device *dev, unsigned int type)
 		ret = ops->pasid_supported ? ops->pasid_supported(dev, type) :
 					     -EOPNOTSUPP;
 	}
-	if (!ret && type == IOMMU_DOMAIN_SVA && !iommu_kernel_tables_safe(dev))
-		ret = -EOPNOTSUPP;
+	if (!ret && type == IOMMU_DOMAIN_SVA) {
+		unsafe = iommu_kernel_tables_unsafe(dev);
+		if (unsafe) {
+			dev_dbg(dev, "no SVA: %s\n", unsafe);
+			ret = -EOPNOTSUPP;
+		}
+	}
 	iommu_group_unlock(group);
 	iommu_group_put(group);
 

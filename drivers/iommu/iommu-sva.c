@@ -306,6 +306,8 @@ err_free:
 /* May the device of a bound driver use any address space at all? */
 static int sva_check(struct device *dev)
 {
+	const char *unsafe;
+
 	if (!dev->iommu || !dev->iommu->iommu_dev)
 		return -ENODEV;
 
@@ -314,7 +316,12 @@ static int sva_check(struct device *dev)
 		return -ENODEV;
 	}
 
-	return iommu_kernel_tables_safe(dev) ? 0 : -EOPNOTSUPP;
+	unsafe = iommu_kernel_tables_unsafe(dev);
+	if (!unsafe)
+		return 0;
+
+	dev_warn_once(dev, "SVA refused: %s\n", unsafe);
+	return -EOPNOTSUPP;
 }
 
 /**
@@ -461,7 +468,7 @@ err_mmput:
  *
  * On x86 page tables share their upper half with the kernel. So it is refused
  * where the IOMMU is not told when the kernel frees a table of that half, see
- * iommu_kernel_tables_safe().
+ * iommu_kernel_tables_unsafe().
  *
  * Context: process context, may sleep. mmap_lock of @mm not held.
  * Return:

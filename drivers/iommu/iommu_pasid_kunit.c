@@ -1116,6 +1116,12 @@ static void bind_pasid_range_test(struct kunit *test)
 	mock_dev_destroy(test, a);
 }
 
+/*
+ * More than those that rest, and those of mms of cases before, where CPUs are
+ * still lazy
+ */
+#define MOCK_FEW_PASIDS	512
+
 /* Every PASID that a device can still get; returns how many */
 static unsigned int take_all_pasids(struct device *dev, ioasid_t *pasid)
 {
@@ -1137,14 +1143,15 @@ static void global_pasid_test(struct kunit *test)
 	ioasid_t *pasid;
 	unsigned int n;
 
-	pasid = kunit_kcalloc(test, MOCK_PASIDS + 1, sizeof(*pasid),
+	pasid = kunit_kcalloc(test, MOCK_FEW_PASIDS, sizeof(*pasid),
 			      GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, pasid);
+	dev->iommu->max_pasids = MOCK_FEW_PASIDS;
 
 	/* A device that has no other: a process cannot have it meanwhile. */
 	n = take_all_pasids(dev, pasid);
 	KUNIT_ASSERT_GT(test, n, 1U);
-	KUNIT_EXPECT_LT(test, n, (unsigned int)MOCK_PASIDS);
+	KUNIT_EXPECT_LT(test, n, (unsigned int)MOCK_FEW_PASIDS);
 	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ENOSPC), iommu_sva_bind(dev, mm));
 	iommu_free_global_pasid(IOMMU_PASID_INVALID);
 	iommu_free_global_pasid(pasid[--n]);
@@ -1167,7 +1174,8 @@ static void global_pasid_test(struct kunit *test)
 	mock_dev_destroy(test, mdev);
 }
 
-#define MOCK_RELEASED	16
+#define MOCK_RELEASED	12	/* They all rest */
+#define MOCK_MANY	40	/* Not all of these do, but so many */
 
 /* Who still uses a PASID that was released must not reach its next owner. */
 static void released_pasid_test(struct kunit *test)
@@ -1177,10 +1185,11 @@ static void released_pasid_test(struct kunit *test)
 	ioasid_t *pasid, last;
 	unsigned int n, i;
 
-	pasid = kunit_kcalloc(test, MOCK_PASIDS + 1, sizeof(*pasid),
+	pasid = kunit_kcalloc(test, MOCK_FEW_PASIDS, sizeof(*pasid),
 			      GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, pasid);
 
+	dev->iommu->max_pasids = MOCK_FEW_PASIDS;
 	last = iommu_alloc_global_pasid(dev);
 	iommu_free_global_pasid(last);
 	for (i = 0; i < MOCK_RELEASED; i++) {
@@ -1200,6 +1209,30 @@ static void released_pasid_test(struct kunit *test)
 				iommu_alloc_global_pasid(dev));
 	KUNIT_EXPECT_EQ(test, IOMMU_PASID_INVALID,
 			iommu_alloc_global_pasid(dev));
+
+	/* What another device could have, and this one not, goes on resting. */
+	iommu_free_global_pasid(pasid[n - 1]);
+	iommu_free_global_pasid(pasid[1]);
+	iommu_free_global_pasid(pasid[n - 2]);
+	iommu_free_global_pasid(pasid[0]);
+	dev->iommu->max_pasids = max(pasid[0], pasid[1]) + 1;
+	KUNIT_EXPECT_EQ(test, pasid[1], iommu_alloc_global_pasid(dev));
+	KUNIT_EXPECT_EQ(test, pasid[0], iommu_alloc_global_pasid(dev));
+	KUNIT_EXPECT_EQ(test, IOMMU_PASID_INVALID,
+			iommu_alloc_global_pasid(dev));
+	dev->iommu->max_pasids = MOCK_FEW_PASIDS;
+	KUNIT_EXPECT_EQ(test, pasid[n - 1], iommu_alloc_global_pasid(dev));
+	KUNIT_EXPECT_EQ(test, pasid[n - 2], iommu_alloc_global_pasid(dev));
+
+	/* When many are released, those do not rest that were the first. */
+	KUNIT_ASSERT_GT(test, n, (unsigned int)MOCK_MANY);
+	for (i = 0; i < MOCK_MANY; i++)
+		iommu_free_global_pasid(pasid[i]);
+	for (i = 0; i < MOCK_MANY; i++) {
+		last = iommu_alloc_global_pasid(dev);
+		KUNIT_EXPECT_EQ(test, pasid[i], last);
+		pasid[i] = last;
+	}
 
 	while (n)
 		iommu_free_global_pasid(pasid[--n]);
@@ -1340,9 +1373,11 @@ static void bind_no_memory_test(struct kunit *test)
 
 	/*
 	 * The bond, the notifier, the mm's list of notifiers, the domain, the
-	 * PASID and the attachment
+	 * PASID and the attachment. kmemleak allocates in between, though not
+	 * each time, so that counting may step over some.
 	 */
-	KUNIT_EXPECT_GE(test, failures, 6);
+	KUNIT_EXPECT_GE(test, failures,
+			IS_ENABLED(CONFIG_DEBUG_KMEMLEAK) ? 3 : 6);
 	KUNIT_EXPECT_FALSE(test, failed);
 	mock_dev_destroy(test, mdev);
 }
@@ -2187,12 +2222,17 @@ static void replace_no_memory_test(struct kunit *test)
 		domain[i] = mock_paging_domain(test);
 	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain[0],
 							   &mdev->dev, 1000));
-	for (n = 1; n < 100; n++) {
+	for (n = 1, failed = true; failed && n < 100; n++) {
 		kunit_fail_alloc_arm(n);
 		ret = iommu_replace_device_pasid(domain[1], &mdev->dev, 1000);
 		failed = kunit_fail_alloc_disarm();
-		if (!ret)
-			break;
+		if (!ret) {
+			/* Somebody can do without: kmemleak, for instance. */
+			ret = iommu_replace_device_pasid(domain[0], &mdev->dev,
+							 1000);
+			KUNIT_EXPECT_EQ(test, 0, ret);
+			continue;
+		}
 		failures++;
 		KUNIT_EXPECT_EQ(test, -ENOMEM, ret);
 		KUNIT_EXPECT_TRUE(test, failed);
@@ -2205,7 +2245,7 @@ static void replace_no_memory_test(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, failed);
 	KUNIT_EXPECT_GE(test, failures, 1);
 
-	iommu_detach_device_pasid(domain[1], &mdev->dev, 1000);
+	iommu_detach_device_pasid(domain[0], &mdev->dev, 1000);
 	for (i = 0; i < 2; i++)
 		iommu_domain_free(domain[i]);
 	mock_dev_destroy(test, mdev);
@@ -2327,7 +2367,9 @@ static void replace_waits_test(struct kunit *test)
 	mock_dev_destroy(test, mdev);
 }
 
+/* And no longer than this, where the kernel looks after itself meanwhile */
 #define REPLACE_ROUNDS	50000
+#define REPLACE_TIME	(60 * HZ)
 
 struct mock_replacer {
 	struct work_struct	work;
@@ -2341,9 +2383,10 @@ static void mock_replace(struct work_struct *work)
 {
 	struct mock_replacer *r = container_of(work, struct mock_replacer,
 					       work);
+	unsigned long end = jiffies + REPLACE_TIME;
 	int i;
 
-	for (i = 1; i <= REPLACE_ROUNDS; i++) {
+	for (i = 1; i <= REPLACE_ROUNDS && time_before(jiffies, end); i++) {
 		r->failed += !!iommu_replace_device_pasid(r->domain[i % 2],
 							  &r->mdev->dev, 1);
 		cond_resched();
@@ -2870,7 +2913,7 @@ static void debugfs_race_test(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, 0U, storm.failed);
 	KUNIT_EXPECT_EQ(test, 0U, odd);
-	KUNIT_EXPECT_GT(test, shown + empty, 0U);
+	KUNIT_EXPECT_GT(test, shown, 0U);
 	kunit_info(test, "read %u times, %u with PASIDs", shown + empty, shown);
 
 	mmput(mm);

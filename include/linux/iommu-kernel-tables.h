@@ -47,7 +47,7 @@ static inline void iommu_invalidate_kernel_tables(void)
 /* For the IOMMU core */
 int iommu_kernel_tables_get(const struct iommu_ops *ops);
 void iommu_kernel_tables_put(const struct iommu_ops *ops);
-bool iommu_kernel_tables_safe(struct device *dev);
+const char *iommu_kernel_tables_unsafe(struct device *dev);
 
 #else /* CONFIG_IOMMU_SVA */
 
@@ -55,9 +55,9 @@ static inline void iommu_invalidate_kernel_tables(void)
 {
 }
 
-static inline bool iommu_kernel_tables_safe(struct device *dev)
+static inline const char *iommu_kernel_tables_unsafe(struct device *dev)
 {
-	return false;
+	return "the kernel is built without SVA";
 }
 
 #endif /* CONFIG_IOMMU_SVA */

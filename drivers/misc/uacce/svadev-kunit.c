@@ -497,6 +497,36 @@ static void svt_interrupt(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, svadev_queue_irqs(q), 1);
 }
 
+/* Who is told that a device has been pulled unmaps what it has mapped. */
+static void svt_rid_unmap_gone(struct kunit *test)
+{
+	struct svadev_queue *q = svt_queue(test, 0, SVADEV_NO_PASID);
+	u8 *page = svt_page(test);
+	struct svt *svt = test->priv;
+	struct pci_dev *pdev = svt->pdev[1];
+	dma_addr_t dma;
+
+	dma = dma_map_single(&pdev->dev, page, PAGE_SIZE,
+			     DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(&pdev->dev, dma));
+	KUNIT_EXPECT_EQ(test, 0, pci_save_state(pdev));
+
+	svadev_plug(q, pdev, false);
+	KUNIT_EXPECT_FALSE(test, pci_device_is_present(pdev));
+	dma_unmap_single(&pdev->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+
+	/* Another one in its place works. */
+	svadev_plug(q, pdev, true);
+	pci_restore_state(pdev);
+	q = svt_queue(test, 1, SVADEV_NO_PASID);
+	dma = dma_map_single(&pdev->dev, page, PAGE_SIZE,
+			     DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(&pdev->dev, dma));
+	KUNIT_EXPECT_EQ(test, 0, svt_fill(q, dma, 1, 1));
+	dma_unmap_single(&pdev->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_EQ(test, 1, page[0]);
+}
+
 static void svt_refused(struct kunit *test)
 {
 	struct svadev_queue *q = svt_queue(test, 0, SVADEV_NO_PASID);
@@ -1205,6 +1235,7 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_rid_atomics),
 	KUNIT_CASE(svt_rid_is_translated),
 	KUNIT_CASE(svt_interrupt),
+	KUNIT_CASE(svt_rid_unmap_gone),
 	KUNIT_CASE(svt_refused),
 	KUNIT_CASE(svt_pasid_dma),
 	KUNIT_CASE(svt_pasid_unmap),

@@ -613,6 +613,21 @@ unsigned int svadev_queue_irqs(struct svadev_queue *q)
 EXPORT_SYMBOL_GPL(svadev_queue_irqs);
 
 /**
+ * svadev_plug() - plug or pull another function of the emulated machine
+ * @q: any queue, of a function that stays
+ * @pdev: the other function
+ * @plug: false: it is gone at once, and nobody is told
+ *
+ * Context: Any context.
+ */
+void svadev_plug(struct svadev_queue *q, struct pci_dev *pdev, bool plug)
+{
+	writel(pdev->devfn | (plug ? SVADEV_SLOT_PLUG : 0),
+	       q->sd->ctrl + SVADEV_SLOT);
+}
+EXPORT_SYMBOL_GPL(svadev_plug);
+
+/**
  * svadev_read_counter() - read a counter of the emulated machine
  * @q: any queue
  * @name: name of the counter

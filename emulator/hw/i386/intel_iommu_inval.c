@@ -216,8 +216,9 @@ static bool pasid_cache_desc(IntelIOMMUState *s, VTDInvDesc *desc)
 }
 
 /*
- * A device that is gone does not say that it has invalidated. Time passes until
- * hardware finds that out; here it has passed when software waits.
+ * A device that is gone, or has its ATS disabled, does not say that it has
+ * invalidated. Time passes until hardware finds that out; here it has passed
+ * when software waits.
  */
 static void ask_device(IntelIOMMUState *s, const VTDInval *inv)
 {
@@ -225,7 +226,7 @@ static void ask_device(IntelIOMMUState *s, const VTDInval *inv)
     PCIDevice *pci = pci_find_device(root, PCI_BUS_NUM(inv->sid),
                                      PCI_BDF_TO_DEVFN(inv->sid));
 
-    if (pci && !pci->enabled) {
+    if (!pci || !pci->enabled || !pcie_ats_enabled(pci)) {
         s->sva->timed_out = true;
     }
     apply(s, inv);

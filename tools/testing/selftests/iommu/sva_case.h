@@ -45,11 +45,15 @@
 
 /*
  * The devices that have PASIDs for any number of processes, and one that has
- * so few that a case can use them up, or -1
+ * so few that a case can use them up, or -1. Each is alone in its group.
  */
 static int device[SVA_MAX_DEVICES];
 static int devices;
 static int narrow_device = -1;
+
+/* Functions of one device, which share a group */
+static int function[SVA_MAX_DEVICES];
+static int functions;
 
 #define NARROW_PASID_BITS	4
 
@@ -226,6 +230,58 @@ static inline bool gate_wait(struct gate *g)
 	return poll(&p, 1, SVA_TIMEOUT_MS) == 1 && read(g->fd[0], &c, 1) == 1;
 }
 
+/* Devices that go, and come back */
+
+static inline bool pci_write(const char *name, const char *file,
+			     const char *text)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", name, file);
+	return write_file(path, text);
+}
+
+static inline bool pci_rescan(void)
+{
+	return write_file("/sys/bus/pci/rescan", "1");
+}
+
+struct slot {
+	char name[SVA_PCI_NAME_LEN];	/* of what goes */
+	char file[96];			/* where device[0] does that to it */
+	unsigned int devfn;
+};
+
+static inline bool slot_init(struct slot *slot, int number)
+{
+	char other[SVA_PCI_NAME_LEN];
+	unsigned int dev, fn;
+
+	if (sva_pci_name(number, slot->name) || sva_pci_name(device[0], other))
+		return false;
+	if (sscanf(slot->name, "%*x:%*x:%x.%x", &dev, &fn) != 2)
+		return false;
+	slot->devfn = dev << 3 | fn;
+	snprintf(slot->file, sizeof(slot->file),
+		 "/sys/kernel/debug/svadev/%s/slot", other);
+	return true;
+}
+
+/* The kernel lets go of it, whether or not it is still there */
+static inline bool slot_remove(const struct slot *slot)
+{
+	return pci_write(slot->name, "remove", "1");
+}
+
+/* It is there or not, which the kernel is not told */
+static inline bool slot_set(const struct slot *slot, unsigned int flags)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", slot->devfn | flags);
+	return write_file(slot->file, text);
+}
+
 /* The state of the machine before a case */
 struct machine {
 	struct sva_counters counters;
@@ -289,8 +345,11 @@ static inline void find_devices(void)
 	int found[SVA_MAX_DEVICES], n = sva_devices(found, SVA_MAX_DEVICES), i;
 
 	devices = 0;
+	functions = 0;
 	for (i = 0; i < n; i++) {
-		if (sva_pasid_bits(found[i]) <= NARROW_PASID_BITS)
+		if (sva_multifunction(found[i]))
+			function[functions++] = found[i];
+		else if (sva_pasid_bits(found[i]) <= NARROW_PASID_BITS)
 			narrow_device = found[i];
 		else
 			device[devices++] = found[i];

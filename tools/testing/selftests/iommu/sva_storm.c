@@ -42,14 +42,6 @@ static unsigned int rounds_of(unsigned int percent)
 	return (all * percent + 99) / 100;
 }
 
-static bool pci_write(const char *name, const char *file, const char *text)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", name, file);
-	return write_file(path, text);
-}
-
 static bool driver_write(const char *file, const char *name)
 {
 	char path[64];
@@ -231,67 +223,37 @@ static void user(struct storm *storm, int number, int n)
 
 /* How the device goes, and comes back */
 
-struct goer {
-	char name[SVA_PCI_NAME_LEN];	/* of the device that goes */
-	char slot[96];			/* where another one does that to it */
-	unsigned int devfn;
-};
-
-static bool goer_init(struct goer *g)
+static bool unbind_and_bind(const struct slot *slot, unsigned int round)
 {
-	char other[SVA_PCI_NAME_LEN];
-	unsigned int dev, fn;
-
-	if (sva_pci_name(device[1], g->name) || sva_pci_name(device[0], other))
-		return false;
-	if (sscanf(g->name, "%*x:%*x:%x.%x", &dev, &fn) != 2)
-		return false;
-	g->devfn = dev << 3 | fn;
-	snprintf(g->slot, sizeof(g->slot), "/sys/kernel/debug/svadev/%s/slot",
-		 other);
-	return true;
+	return driver_write("unbind", slot->name) &&
+	       driver_write("bind", slot->name);
 }
 
-static bool unbind_and_bind(struct goer *g, unsigned int round)
+static bool remove_and_rescan(const struct slot *slot, unsigned int round)
 {
-	return driver_write("unbind", g->name) && driver_write("bind", g->name);
-}
-
-static bool remove_and_rescan(struct goer *g, unsigned int round)
-{
-	return pci_write(g->name, "remove", "1") &&
-	       write_file("/sys/bus/pci/rescan", "1");
-}
-
-static bool slot_write(struct goer *g, unsigned int flags)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%u", g->devfn | flags);
-	return write_file(g->slot, text);
+	return slot_remove(slot) && pci_rescan();
 }
 
 /* Nobody says that it is gone; the kernel learns of it later */
-static bool pull_and_plug(struct goer *g, unsigned int round)
+static bool pull_and_plug(const struct slot *slot, unsigned int round)
 {
-	if (!slot_write(g, 0))
+	if (!slot_set(slot, 0))
 		return false;
 	usleep(round % 16 * 100);
-	return pci_write(g->name, "remove", "1") &&
-	       slot_write(g, SVADEV_SLOT_PLUG) &&
-	       write_file("/sys/bus/pci/rescan", "1");
+	return slot_remove(slot) && slot_set(slot, SVADEV_SLOT_PLUG) &&
+	       pci_rescan();
 }
 
 /* Its RID domain can change only while nobody has it */
-static bool change_type(struct goer *g, unsigned int round)
+static bool change_type(const struct slot *slot, unsigned int round)
 {
 	const char *type = round % 2 ? "DMA" : "identity";
 
-	if (pci_write(g->name, "iommu_group/type", type))
+	if (pci_write(slot->name, "iommu_group/type", type))
 		return false;
-	return driver_write("unbind", g->name) &&
-	       pci_write(g->name, "iommu_group/type", type) &&
-	       driver_write("bind", g->name);
+	return driver_write("unbind", slot->name) &&
+	       pci_write(slot->name, "iommu_group/type", type) &&
+	       driver_write("bind", slot->name);
 }
 
 /* The storm */
@@ -333,21 +295,21 @@ static bool device_copies(uint8_t *mem, unsigned int seed)
 
 static void storm_rages(struct __test_metadata *_metadata,
 			struct machine *before, unsigned int rounds,
-			bool (*go)(struct goer *g, unsigned int round))
+			bool (*go)(const struct slot *slot, unsigned int round))
 {
 	uint8_t *mem = map_pages(2, PROT_READ | PROT_WRITE);
 	uint64_t start = sva_now_ms(), deaths = 0;
 	struct storm *storm;
 	pid_t pid[USERS];
 	unsigned int r;
-	struct goer g;
+	struct slot slot;
 	int i;
 
 	ASSERT_NE(MAP_FAILED, mem);
 	storm = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, storm);
-	ASSERT_TRUE(goer_init(&g));
+	ASSERT_TRUE(slot_init(&slot, device[1]));
 
 	storm->round = 1;
 	for (i = 0; i < USERS; i++)
@@ -361,7 +323,7 @@ static void storm_rages(struct __test_metadata *_metadata,
 		/* It goes while the device does, by its own way */
 		if (victim >= 0)
 			ASSERT_EQ(0, kill(pid[victim], SIGKILL));
-		ASSERT_TRUE(go(&g, r))
+		ASSERT_TRUE(go(&slot, r))
 			TH_LOG("round %u: %s", r, strerror(errno));
 		if (victim >= 0) {
 			ASSERT_EQ(1000 + SIGKILL, wait_child(pid[victim]));
@@ -412,10 +374,16 @@ TEST_F_TIMEOUT(sva, rid_domain_changed, STORM_SECONDS)
 
 TEST_F_TIMEOUT(sva, device_pulled, STORM_SECONDS)
 {
+	struct sva_counters now;
+
 	if (devices < 2)
 		SKIP(return, "needs two svadev functions");
 	/* A device that is gone does not say that its TLB is invalidated */
 	if (USES_ATS)
 		self->before.logged = "Invalidation Time-out";
 	storm_rages(_metadata, &self->before, rounds_of(30), pull_and_plug);
+	ASSERT_EQ(0, sva_counters(device[0], &now));
+	if (USES_ATS)
+		EXPECT_LT(0, sva_delta(&self->before.counters, &now,
+				       "vtd.dev_tlb.timeout"));
 }

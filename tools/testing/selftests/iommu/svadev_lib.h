@@ -96,19 +96,37 @@ static inline int sva_pci_name(int number, char name[SVA_PCI_NAME_LEN])
 	return 0;
 }
 
+static inline FILE *sva_config(int number)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/class/uacce/svadev-%d/device/config",
+		 number);
+	return fopen(path, "r");
+}
+
+/* Does it say that there are, or may be, other functions of the same device? */
+static inline bool sva_multifunction(int number)
+{
+	FILE *f = sva_config(number);
+	int type;
+
+	if (!f)
+		return false;
+	type = fseek(f, 0x0e, SEEK_SET) ? EOF : fgetc(f);
+	fclose(f);
+	return type != EOF && type & 0x80;
+}
+
 #define SVA_PCI_CAP_PASID	0x1b
 
 /* How many bits the PASIDs of a device have. 0 if it has none. */
 static inline unsigned int sva_pasid_bits(int number)
 {
 	unsigned int pos = 0x100, bits = 0;
-	char path[64];
+	FILE *f = sva_config(number);
 	uint32_t cap;
-	FILE *f;
 
-	snprintf(path, sizeof(path), "/sys/class/uacce/svadev-%d/device/config",
-		 number);
-	f = fopen(path, "r");
 	if (!f)
 		return 0;
 	/* Extended capabilities are a list, in the order of the file or not */
