@@ -922,7 +922,10 @@ static void svt_claimed_while_attached(struct kunit *test)
 	iommu_device_unuse_default_domain(dev);
 	wake_up_process(task);
 
-	for (i = 0; attached < SVT_CLAIMS && i < 100 * SVT_CLAIMS; i++) {
+	/* And longer, until it has come to both */
+	for (i = 0; i < 100 * SVT_CLAIMS &&
+	     (attached < SVT_CLAIMS || !busy || !READ_ONCE(claimer.claimed) ||
+	      !READ_ONCE(claimer.refused)); i++) {
 		ret = iommu_attach_device_pasid(domain, dev, pasid);
 		if (ret == -EBUSY) {
 			busy++;
@@ -941,15 +944,16 @@ static void svt_claimed_while_attached(struct kunit *test)
 
 		WRITE_ONCE(claimer.attached, false);
 		iommu_detach_device_pasid(domain, dev, pasid);
+		if (!(attached % 8))
+			usleep_range(100, 200);
 	}
 
 	kthread_stop(task);
 	KUNIT_EXPECT_EQ(test, iommu_device_use_default_domain(dev), 0);
 	iommu_group_put(claimer.group);
 	KUNIT_EXPECT_EQ(test, ret, 0);
-	KUNIT_EXPECT_EQ(test, attached, SVT_CLAIMS);
+	KUNIT_EXPECT_GE(test, attached, SVT_CLAIMS);
 	KUNIT_EXPECT_EQ(test, claimer.wrong, 0);
-	/* It has come to both */
 	KUNIT_EXPECT_GT(test, busy, 0);
 	KUNIT_EXPECT_GT(test, claimer.claimed, 0);
 	KUNIT_EXPECT_GT(test, claimer.refused, 0);
