@@ -4,6 +4,7 @@ import configparser
 import dataclasses
 import os
 import pathlib
+import re
 import shlex
 import signal
 import subprocess
@@ -15,6 +16,9 @@ BUILD = pathlib.Path(os.environ["BUILD"])
 VARIANT = os.environ.get("VARIANT", "")
 SUFFIX = f"-{VARIANT}" if VARIANT else ""
 COMMON = "-nodefaults -display none -no-reboot -monitor none"
+# All that the emulator may have to say. The rest is a bug of its own: it warns,
+# for instance, of an access that it throws away.
+MAY_SAY = re.compile(r"New fault is not recorded due to compression of faults")
 APPEND = "panic=-1 loglevel=7 printk.time=1 printk.devkmsg=on"
 
 
@@ -35,6 +39,9 @@ class Run:
             return f"the emulator died of {name}\n{self.stderr}"
         if self.status:
             return f"the emulator failed\n{self.stderr}"
+        said = [x for x in self.stderr.splitlines() if not MAY_SAY.search(x)]
+        if said:
+            return "\n".join(["the emulator complained", *said[:20]])
         return None
 
 
