@@ -19,8 +19,8 @@
 #define USERS		3
 #define PAGES		8
 
-/* In flight most of the time; more would only slow down who takes it away */
-#define BETWEEN_NS	20000
+/* More often would only slow down who takes the device away */
+#define BETWEEN_NS	200000
 #define BETWEEN_US	100
 
 /* Shared with the users */
@@ -117,6 +117,22 @@ static void begin_fill(struct sva_queue *q, uint8_t *p, int n)
 		.len = PAGES * PAGE, .hammer_ns = BETWEEN_NS }));
 }
 
+/* A slow kernel needs its time for more than these users */
+static void rest_since(uint64_t start)
+{
+	usleep(BETWEEN_US + 3000 * (sva_now_ms() - start));
+}
+
+/* Until the device has been everywhere once more, page faults and all */
+static void let_it_work(struct sva_queue *q)
+{
+	uint64_t rounds = sva_reg_read(q, SVADEV_ROUNDS);
+
+	do {
+		usleep(BETWEEN_US);
+	} while (sva_busy(q) && sva_reg_read(q, SVADEV_ROUNDS) == rounds);
+}
+
 /*
  * It has ended before anybody wanted it to: because it was stopped, or a page
  * was taken away each time it tried. It must not be for lack of a page.
@@ -132,7 +148,7 @@ static void use_device(struct storm *storm, int n, struct sva_queue *q,
 		       uint8_t *p)
 {
 	struct storm_user *me = &storm->user[n];
-	uint64_t round = 0, seen = 0, now, status;
+	uint64_t round = 0, seen = 0, start, now, status;
 
 	begin_fill(&q[0], p, n);
 	while (!queue_is_dead(&q[0]) && !sva_load(&storm->stop)) {
@@ -148,8 +164,10 @@ static void use_device(struct storm *storm, int n, struct sva_queue *q,
 		} else if (now > seen && ~now) {
 			__atomic_store_n(&me->round, round, __ATOMIC_RELAXED);
 		}
+		start = sva_now_ms();
 		disturb(n, q, p);
-		usleep(BETWEEN_US);
+		let_it_work(&q[0]);
+		rest_since(start);
 	}
 }
 
@@ -198,14 +216,16 @@ static void user(struct storm *storm, int number, int n)
 {
 	uint8_t *p = map_pages(PAGES, PROT_READ | PROT_WRITE);
 	struct sva_queue q[2];
+	uint64_t start;
 	int sink[2];
 
 	CHECK(p != MAP_FAILED);
 	CHECK(!pipe2(sink, O_CLOEXEC | O_NONBLOCK));
 	CHECK(signal(SIGBUS, on_sigbus) != SIG_ERR);
 	while (!sva_load(&storm->stop)) {
+		start = sva_now_ms();
 		if (!open_queues(number, q, 2)) {
-			usleep(BETWEEN_US);
+			rest_since(start);
 			continue;
 		}
 		if (!sigsetjmp(device_is_gone, 1))
