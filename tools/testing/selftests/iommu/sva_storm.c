@@ -23,6 +23,9 @@
 #define BETWEEN_NS	200000
 #define BETWEEN_US	100
 
+/* What a machine that stood still owes nobody */
+#define REST_MS		1000
+
 /* Shared with the users */
 struct storm {
 	uint64_t round;		/* they have to have seen it before it ends */
@@ -120,17 +123,20 @@ static void begin_fill(struct sva_queue *q, uint8_t *p, int n)
 /* A slow kernel needs its time for more than these users */
 static void rest_since(uint64_t start)
 {
-	usleep(BETWEEN_US + 3000 * (sva_now_ms() - start));
+	uint64_t rest = 3 * (sva_now_ms() - start);
+
+	usleep(BETWEEN_US + 1000 * (rest < REST_MS ? rest : REST_MS));
 }
 
 /* Until the device has been everywhere once more, page faults and all */
-static void let_it_work(struct sva_queue *q)
+static void let_it_work(struct storm *storm, struct sva_queue *q)
 {
 	uint64_t rounds = sva_reg_read(q, SVADEV_ROUNDS);
 
 	do {
 		usleep(BETWEEN_US);
-	} while (sva_busy(q) && sva_reg_read(q, SVADEV_ROUNDS) == rounds);
+	} while (sva_busy(q) && sva_reg_read(q, SVADEV_ROUNDS) == rounds &&
+		 !sva_load(&storm->stop));
 }
 
 /*
@@ -166,7 +172,7 @@ static void use_device(struct storm *storm, int n, struct sva_queue *q,
 		}
 		start = sva_now_ms();
 		disturb(n, q, p);
-		let_it_work(&q[0]);
+		let_it_work(storm, &q[0]);
 		rest_since(start);
 	}
 }
