@@ -2425,7 +2425,7 @@ static void replace_race_test(struct kunit *test)
 
 static void detach_all_test(struct kunit *test)
 {
-	struct mock_dev *mdev = mock_dev_create(test, 4);
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
 	struct iommu_domain *domain = mock_paging_domain(test);
 	struct mm_struct *mm = mock_mm_alloc(test);
 	struct device *dev = &mdev->dev;
@@ -2435,8 +2435,11 @@ static void detach_all_test(struct kunit *test)
 	old = iommu_sva_bind(dev, mm);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(old));
 	pasid = iommu_sva_get_pasid(old);
-	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 14));
-	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 15));
+	/* Processes have low ones: which one is up to what was released before. */
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev,
+							   MOCK_PASIDS - 2));
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev,
+							   MOCK_PASIDS - 1));
 	iommu_detach_device_all_pasids(dev);
 	KUNIT_EXPECT_TRUE(test, xa_empty(&dev->iommu->attachments));
 	KUNIT_EXPECT_EQ(test, 3U, mdev->detaches);
@@ -2847,6 +2850,7 @@ static void debugfs_remove_test(struct kunit *test)
 }
 
 #define STORM_ROUNDS	3000
+#define STORM_TIME	(60 * HZ)
 
 struct mock_storm {
 	struct work_struct	work;
@@ -2863,10 +2867,11 @@ static void mock_storm(struct work_struct *work)
 	struct mock_storm *storm = container_of(work, struct mock_storm, work);
 	struct device *dev = &storm->mdev->dev;
 	struct iommu_domain *domain;
+	unsigned long end = jiffies + STORM_TIME;
 	struct iommu_sva *handle;
 	int i;
 
-	for (i = 0; i < STORM_ROUNDS; i++) {
+	for (i = 0; i < STORM_ROUNDS && time_before(jiffies, end); i++) {
 		domain = storm->domain[i & 1];
 		handle = iommu_sva_bind(dev, storm->mm);
 		storm->failed += IS_ERR(handle);
