@@ -37,6 +37,8 @@
 #define MOCK_GROUPS		64	/* Indices of page request groups */
 #define MOCK_DEVS		3
 #define MOCK_TIMEOUT		(10 * HZ)
+/* The longest race, in a kernel that looks after itself meanwhile */
+#define MOCK_RACE_TIME		(60 * HZ)
 
 /* Long enough for what must not happen to happen, were it possible. */
 #define MOCK_WHILE_MS		30
@@ -2367,9 +2369,7 @@ static void replace_waits_test(struct kunit *test)
 	mock_dev_destroy(test, mdev);
 }
 
-/* And no longer than this, where the kernel looks after itself meanwhile */
 #define REPLACE_ROUNDS	50000
-#define REPLACE_TIME	(60 * HZ)
 
 struct mock_replacer {
 	struct work_struct	work;
@@ -2383,7 +2383,7 @@ static void mock_replace(struct work_struct *work)
 {
 	struct mock_replacer *r = container_of(work, struct mock_replacer,
 					       work);
-	unsigned long end = jiffies + REPLACE_TIME;
+	unsigned long end = jiffies + MOCK_RACE_TIME;
 	int i;
 
 	for (i = 1; i <= REPLACE_ROUNDS && time_before(jiffies, end); i++) {
@@ -2850,7 +2850,6 @@ static void debugfs_remove_test(struct kunit *test)
 }
 
 #define STORM_ROUNDS	3000
-#define STORM_TIME	(60 * HZ)
 
 struct mock_storm {
 	struct work_struct	work;
@@ -2867,7 +2866,7 @@ static void mock_storm(struct work_struct *work)
 	struct mock_storm *storm = container_of(work, struct mock_storm, work);
 	struct device *dev = &storm->mdev->dev;
 	struct iommu_domain *domain;
-	unsigned long end = jiffies + STORM_TIME;
+	unsigned long end = jiffies + MOCK_RACE_TIME;
 	struct iommu_sva *handle;
 	int i;
 
