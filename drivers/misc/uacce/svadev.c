@@ -395,6 +395,7 @@ static int svadev_uacce_mmap(struct uacce_queue *uq,
 {
 	struct svadev_queue *q = uq->priv;
 	resource_size_t page;
+	vm_fault_t fault;
 
 	/* A private mapping of registers would be a copy of them at fork */
 	if (qfr->type != UACCE_QFRT_MMIO || !(vma->vm_flags & VM_SHARED) ||
@@ -404,8 +405,14 @@ static int svadev_uacce_mmap(struct uacce_queue *uq,
 	page = pci_resource_start(q->sd->pdev, SVADEV_BAR_QUEUE) +
 	       q->index * SVADEV_QUEUE_STRIDE;
 	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
-	return io_remap_pfn_range(vma, vma->vm_start, PHYS_PFN(page), PAGE_SIZE,
-				  vma->vm_page_prot);
+	/*
+	 * When the device goes, uacce zaps the page while the process may unmap
+	 * it. x86 would warn of the second of them after remap_pfn_range(),
+	 * which has it free the memory type of the whole range.
+	 */
+	vma->vm_flags |= VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP;
+	fault = vmf_insert_pfn(vma, vma->vm_start, PHYS_PFN(page));
+	return fault == VM_FAULT_NOPAGE ? 0 : vm_fault_to_errno(fault, 0);
 }
 
 static const struct uacce_ops svadev_uacce_ops = {
