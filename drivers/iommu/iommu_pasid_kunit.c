@@ -37,8 +37,10 @@
 #define MOCK_GROUPS		64	/* Indices of page request groups */
 #define MOCK_DEVS		3
 #define MOCK_TIMEOUT		(10 * HZ)
-/* The longest race, in a kernel that looks after itself meanwhile */
-#define MOCK_RACE_TIME		(60 * HZ)
+/* A race ends after its rounds or, in a slow kernel, after some time. */
+#define MOCK_RACE_TIME		(30 * HZ)
+/* With fewer, nothing need have met anything. */
+#define MOCK_RACE_MIN		100
 
 /* Long enough for what must not happen to happen, were it possible. */
 #define MOCK_WHILE_MS		30
@@ -2375,6 +2377,7 @@ struct mock_replacer {
 	struct work_struct	work;
 	struct mock_dev		*mdev;
 	struct iommu_domain	*domain[2];
+	unsigned int		rounds;
 	unsigned int		failed;
 	bool			done;
 };
@@ -2384,11 +2387,13 @@ static void mock_replace(struct work_struct *work)
 	struct mock_replacer *r = container_of(work, struct mock_replacer,
 					       work);
 	unsigned long end = jiffies + MOCK_RACE_TIME;
-	int i;
+	struct device *dev = &r->mdev->dev;
+	struct iommu_domain *domain;
 
-	for (i = 1; i <= REPLACE_ROUNDS && time_before(jiffies, end); i++) {
-		r->failed += !!iommu_replace_device_pasid(r->domain[i % 2],
-							  &r->mdev->dev, 1);
+	while (r->rounds < REPLACE_ROUNDS && time_before(jiffies, end)) {
+		r->rounds++;
+		domain = r->domain[r->rounds % 2];
+		r->failed += !!iommu_replace_device_pasid(domain, dev, 1);
 		cond_resched();
 	}
 	WRITE_ONCE(r->done, true);
@@ -2414,6 +2419,8 @@ static void replace_race_test(struct kunit *test)
 	}
 	flush_work(&r.work);
 	destroy_work_on_stack(&r.work);
+	kunit_info(test, "%u rounds", r.rounds);
+	KUNIT_EXPECT_LE(test, MOCK_RACE_MIN, r.rounds);
 	KUNIT_EXPECT_EQ(test, 0U, r.failed);
 	KUNIT_EXPECT_EQ(test, 0U, refused);
 
@@ -2858,6 +2865,7 @@ struct mock_storm {
 	struct iommu_domain	*domain[2];
 	u32			pasid;
 	bool			ends;
+	unsigned int		rounds;
 	unsigned int		failed;
 };
 
@@ -2865,26 +2873,25 @@ static void mock_storm(struct work_struct *work)
 {
 	struct mock_storm *storm = container_of(work, struct mock_storm, work);
 	struct device *dev = &storm->mdev->dev;
-	struct iommu_domain *domain;
 	unsigned long end = jiffies + MOCK_RACE_TIME;
+	struct iommu_domain *domain, *other;
 	struct iommu_sva *handle;
-	int i;
 
-	for (i = 0; i < STORM_ROUNDS && time_before(jiffies, end); i++) {
-		domain = storm->domain[i & 1];
+	while (storm->rounds < STORM_ROUNDS && time_before(jiffies, end)) {
+		domain = storm->domain[storm->rounds & 1];
+		other = storm->domain[~storm->rounds & 1];
+		storm->rounds++;
 		handle = iommu_sva_bind(dev, storm->mm);
 		storm->failed += IS_ERR(handle);
 		storm->failed += !!iommu_attach_device_pasid(domain, dev,
 							     storm->pasid);
 		storm->failed += !!mock_report_one(storm->mdev, storm->pasid,
 						   0);
-		storm->failed +=
-			!!iommu_replace_device_pasid(storm->domain[!(i & 1)],
-						     dev, storm->pasid);
+		storm->failed += !!iommu_replace_device_pasid(other, dev,
+							      storm->pasid);
 		if (!IS_ERR(handle))
 			iommu_sva_unbind_device(handle);
-		iommu_detach_device_pasid(storm->domain[!(i & 1)], dev,
-					  storm->pasid);
+		iommu_detach_device_pasid(other, dev, storm->pasid);
 	}
 	WRITE_ONCE(storm->ends, true);
 }
@@ -2915,10 +2922,12 @@ static void debugfs_race_test(struct kunit *test)
 	flush_work(&storm.work);
 	destroy_work_on_stack(&storm.work);
 
+	kunit_info(test, "%u rounds, read %u times, %u with PASIDs",
+		   storm.rounds, shown + empty, shown);
+	KUNIT_EXPECT_LE(test, MOCK_RACE_MIN, storm.rounds);
 	KUNIT_EXPECT_EQ(test, 0U, storm.failed);
 	KUNIT_EXPECT_EQ(test, 0U, odd);
 	KUNIT_EXPECT_GT(test, shown, 0U);
-	kunit_info(test, "read %u times, %u with PASIDs", shown + empty, shown);
 
 	mmput(mm);
 	mock_reader_exit(&reader);

@@ -404,11 +404,14 @@ static int svadev_uacce_mmap(struct uacce_queue *uq,
 
 	page = pci_resource_start(q->sd->pdev, SVADEV_BAR_QUEUE) +
 	       q->index * SVADEV_QUEUE_STRIDE;
-	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	vma->vm_page_prot =
+		pgprot_decrypted(pgprot_noncached(vma->vm_page_prot));
 	/*
-	 * When the device goes, uacce zaps the page while the process may unmap
-	 * it. x86 would warn of the second of them after remap_pfn_range(),
-	 * which has it free the memory type of the whole range.
+	 * Not io_remap_pfn_range(), whose flags these are: on x86, who zaps what
+	 * that has mapped looks in the page table for the memory type to free.
+	 * If uacce zaps the page of a device that goes while the process unmaps
+	 * it, one of them finds no entry, and warns. That the entry was not there
+	 * before needs no check: nobody else knows this VMA yet.
 	 */
 	vma->vm_flags |= VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP;
 	fault = vmf_insert_pfn(vma, vma->vm_start, PHYS_PFN(page));
