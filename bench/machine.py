@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -58,16 +59,36 @@ class Machine:
         self.arch = arch
         self.section = config[arch]
 
-    def command(self, append):
+    def kernel(self):
+        return BUILD / f"kernel-{self.arch}{SUFFIX}" / self.section["kernel"]
+
+    def initrd(self):
+        return BUILD / f"guest-{self.arch}/initramfs.gz"
+
+    def initrd_with_kernel(self, where):
+        """Made in a directory: the guest finds itself again in its /crash."""
+        crash = where / "crash"
+        shutil.rmtree(crash, ignore_errors=True)
+        crash.mkdir()
+        shutil.copy(self.kernel(), crash / "kernel")
+        shutil.copy(self.initrd(), crash)
+        more = subprocess.run(
+            ["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=where,
+            input=b"crash\ncrash/kernel\ncrash/initramfs.gz\n", check=True,
+            stdout=subprocess.PIPE).stdout
+        shutil.rmtree(crash)
+        path = where / "initramfs-with-kernel"
+        path.write_bytes(self.initrd().read_bytes() + b"\0" *
+                         (-self.initrd().stat().st_size % 4) + more)
+        return path
+
+    def command(self, append, initrd=None):
         section = self.section
         args = [BUILD / "qemu-build" / section["qemu"],
                 *shlex.split(COMMON), *shlex.split(section["args"]),
-                "-kernel",
-                BUILD / f"kernel-{self.arch}{SUFFIX}" /
-                section.get(f"kernel{SUFFIX}", section["kernel"]),
+                "-kernel", self.kernel(), "-initrd", initrd or self.initrd(),
                 "-append", " ".join([f"console={section['console']}", APPEND,
-                                     section["append"], *append]),
-                "-initrd", BUILD / f"guest-{self.arch}/initramfs.gz"]
+                                     section["append"], *append])]
         return [str(x) for x in args]
 
     def shell(self):
@@ -76,11 +97,15 @@ class Machine:
         return subprocess.call(command + ["-serial", "mon:stdio"])
 
     def boot(self, where, append, seconds, live=None):
-        """Run until the guest powers off; its logs go to the directory."""
+        """Run until the guest powers off; its logs go to the directory.
+
+        Who wants memory for another kernel gets that kernel, too."""
         where.mkdir(parents=True, exist_ok=True)
         console = where / "console.log"
         console.write_bytes(b"")
-        command = self.command(append) + [
+        crash = any(x.startswith("crashkernel=") for x in append)
+        command = self.command(
+            append, self.initrd_with_kernel(where) if crash else None) + [
             "-serial", f"file:{console}",
             "-chardev", "stdio,id=tap,signal=off", "-serial", "chardev:tap"]
         (where / "command").write_text(shlex.join(command) + "\n")

@@ -259,7 +259,7 @@ static int iommu_pasid_check_dev(struct iommu_group *group, struct device *dev)
 		return -EOPNOTSUPP;
 	}
 
-	return 0;
+	return iommu_finish_attach(dev);
 }
 
 static int iommu_pasid_check(struct iommu_group *group,
@@ -303,7 +303,8 @@ static int iommu_pasid_check(struct iommu_group *group,
  * The errors are those of iommu_attach_device_pasid().
  *
  * Context: mutex of @group held, but dropped after a failure. May sleep.
- * Return: 0, or an errno and nothing has changed.
+ * Return: 0, or an errno and nothing has changed, but that the RID domain may be
+ * attached if that had been put off.
  */
 int iommu_pasid_attach(struct iommu_group *group, struct iommu_domain *domain,
 		       struct device *dev, ioasid_t pasid,

@@ -127,6 +127,7 @@ void iommu_group_unlock(struct iommu_group *group);
 void iommu_group_assert_locked(struct iommu_group *group);
 bool iommu_group_has_device(struct iommu_group *group, struct device *dev);
 int iommu_group_may_use_pasids(struct iommu_group *group, struct device *dev);
+int iommu_finish_attach(struct device *dev);
 const char *iommu_domain_type_str(unsigned int t);
 
 /* io-pgfault.c */

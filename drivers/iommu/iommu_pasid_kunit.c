@@ -73,6 +73,7 @@ struct mock {
  * @mock: its IOMMU
  * @rid: the domain for requests without PASID
  * @fail_rid: errno for the next attach_dev()
+ * @defers: without @rid, attach_dev() has been put off
  * @table: the PASID table
  * @responses: number of responses per page request group
  * @codes: last response per page request group
@@ -91,6 +92,7 @@ struct mock_dev {
 	struct mock		*mock;
 	struct iommu_domain	*rid;
 	int			fail_rid;
+	bool			defers;
 	struct iommu_domain	*table[MOCK_PASIDS];
 	atomic_t		responses[MOCK_GROUPS];
 	int			codes[MOCK_GROUPS];
@@ -148,6 +150,13 @@ static struct mock_dev *to_mock_dev(struct device *dev)
 static struct mock_domain *to_mock_domain(struct iommu_domain *domain)
 {
 	return container_of(domain, struct mock_domain, domain);
+}
+
+static bool mock_is_attach_deferred(struct device *dev)
+{
+	struct mock_dev *mdev = to_mock_dev(dev);
+
+	return mdev->defers && !mdev->rid;
 }
 
 static int mock_attach_dev(struct iommu_domain *domain, struct device *dev)
@@ -344,6 +353,8 @@ static void mock_invalidate_kernel_tables(void)
 
 static int mock_pasid_supported(struct device *dev, unsigned int type)
 {
+	if (!to_mock_dev(dev)->rid)
+		return -ENOTCONN;
 	return type == IOMMU_DOMAIN_IDENTITY ? -ENXIO : 0;
 }
 
@@ -353,6 +364,7 @@ static const struct iommu_ops mock_ops = {
 	.probe_device		= mock_probe_device,
 	.release_device		= mock_release_device,
 	.device_group		= mock_device_group,
+	.is_attach_deferred	= mock_is_attach_deferred,
 	.def_domain_type	= mock_def_domain_type,
 	.pasid_supported	= mock_pasid_supported,
 	.invalidate_kernel_tables = mock_invalidate_kernel_tables,
@@ -905,6 +917,35 @@ static void rid_domain_test(struct kunit *test)
 
 	iommu_detach_device_pasid(domain, dev, 1);
 	iommu_domain_free(rid);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+/* As after a crash: the RID has the tables of another kernel until it is needed */
+static void rid_deferred_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct iommu_domain *rid = mdev->rid;
+	struct device *dev = &mdev->dev;
+
+	mdev->defers = true;
+	mdev->rid = NULL;
+	mdev->fail_rid = -ENOMEM;
+	KUNIT_EXPECT_EQ(test, -ENOMEM, iommu_attach_device_pasid(domain, dev, 1));
+	KUNIT_EXPECT_EQ(test, 0U, mdev->attaches);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(domain, dev, 1));
+	KUNIT_EXPECT_PTR_EQ(test, rid, mdev->rid);
+	KUNIT_EXPECT_PTR_EQ(test, domain, mdev->table[1]);
+	iommu_detach_device_pasid(domain, dev, 1);
+
+	mdev->rid = NULL;
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_device_pasid_supported(dev,
+						     IOMMU_DOMAIN_UNMANAGED));
+	KUNIT_EXPECT_PTR_EQ(test, rid, mdev->rid);
+
+	mdev->defers = false;
 	iommu_domain_free(domain);
 	mock_dev_destroy(test, mdev);
 }
@@ -2998,6 +3039,7 @@ static struct kunit_case iommu_pasid_test_cases[] = {
 	KUNIT_CASE(owner_test),
 	KUNIT_CASE(driver_unbind_test),
 	KUNIT_CASE(rid_domain_test),
+	KUNIT_CASE(rid_deferred_test),
 	KUNIT_CASE(bind_test),
 	KUNIT_CASE(bind_many_test),
 	KUNIT_CASE(bind_kernel_tables_test),

@@ -434,6 +434,8 @@ static void prq_start(struct intel_iommu *iommu)
 {
 	dmar_writeq(iommu->reg + DMAR_PQH_REG, 0);
 	dmar_writeq(iommu->reg + DMAR_PQT_REG, 0);
+	/* Left pending by a kernel that crashed, they keep it from interrupting */
+	writel(DMA_PRS_PPR | DMA_PRS_PRO, iommu->reg + DMAR_PRS_REG);
 	dmar_writeq(iommu->reg + DMAR_PQA_REG,
 		    virt_to_phys(iommu->prq) | PRQ_ORDER);
 }
@@ -521,15 +523,17 @@ int intel_prq_enable(struct intel_iommu *iommu)
 	iommu->pr_irq = irq;
 	snprintf(iommu->prq_name, sizeof(iommu->prq_name), "dmar%d-prq",
 		 iommu->seq_id);
+	/* Before the interrupt, which a kernel that crashed may have left pending */
+	prq_start(iommu);
 	ret = request_threaded_irq(irq, NULL, prq_thread, IRQF_ONESHOT,
 				   iommu->prq_name, iommu);
 	if (ret)
 		goto err_queue;
 
-	prq_start(iommu);
 	return 0;
 
 err_queue:
+	dmar_writeq(iommu->reg + DMAR_PQA_REG, 0);
 	iopf_queue_free(iommu->iopf_queue);
 	iommu->iopf_queue = NULL;
 	iommu->prq = NULL;

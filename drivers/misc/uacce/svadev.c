@@ -82,6 +82,7 @@ struct svadev_queue {
  * @ctrl: control BAR
  * @uacce: what user space sees of it
  * @debugfs: its directory in debugfs
+ * @user_ats: queues of user space use ATS, where they can
  * @lock: protects the owner of each queue and the latched counters
  * @kernel_idle: woken when a kernel user puts its queue
  * @kernel_queues: number of queues with kernel users
@@ -95,6 +96,7 @@ struct svadev {
 	void __iomem *ctrl;
 	struct uacce_device *uacce;
 	struct dentry *debugfs;
+	bool user_ats;
 	struct mutex lock;	/* @owner of queues, counter latch */
 	wait_queue_head_t kernel_idle;
 	unsigned int kernel_queues;
@@ -321,6 +323,7 @@ static void svadev_create_debugfs(struct svadev *sd)
 					 svadev_debugfs_root);
 	debugfs_create_file("counters", 0400, sd->debugfs, sd, &counters_fops);
 	debugfs_create_file("queues", 0400, sd->debugfs, sd, &queues_fops);
+	debugfs_create_bool("ats", 0600, sd->debugfs, &sd->user_ats);
 	debugfs_create_file("slot", 0200, sd->debugfs, sd, &svadev_slot_fops);
 }
 
@@ -374,7 +377,7 @@ static int svadev_uacce_start_queue(struct uacce_queue *uq)
 	spin_lock_irq(&q->lock);
 	q->uq = uq;
 	spin_unlock_irq(&q->lock);
-	return svadev_hw_enable(q, uq->pasid, true);
+	return svadev_hw_enable(q, uq->pasid, q->sd->user_ats);
 }
 
 static void svadev_uacce_stop_queue(struct uacce_queue *uq)
@@ -794,6 +797,7 @@ static int svadev_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	sd->pdev = pdev;
 	sd->ctrl = ctrl;
 	sd->nr_queues = nr_queues;
+	sd->user_ats = true;
 	mutex_init(&sd->lock);
 	init_waitqueue_head(&sd->kernel_idle);
 	pci_set_drvdata(pdev, sd);
