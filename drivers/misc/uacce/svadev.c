@@ -235,11 +235,11 @@ static irqreturn_t svadev_irq(int irq, void *data)
 
 /* Counters */
 
-static u32 svadev_latch_counters(struct svadev *sd)
+static u32 svadev_latch_counters(struct svadev *sd, u32 what)
 {
 	lockdep_assert_held(&sd->lock);
 
-	writel(1, sd->ctrl + SVADEV_STAT_LATCH);
+	writel(what, sd->ctrl + SVADEV_STAT_LATCH);
 	return min_t(u32, readl(sd->ctrl + SVADEV_STAT_COUNT),
 		     SVADEV_STATS_SIZE / SVADEV_STAT_SIZE);
 }
@@ -274,7 +274,7 @@ static int counters_show(struct seq_file *s, void *unused)
 	u64 val;
 
 	mutex_lock(&sd->lock);
-	count = svadev_latch_counters(sd);
+	count = svadev_latch_counters(sd, SVADEV_STAT_LATCH_COPY);
 	for (n = 0; n < count; n++) {
 		val = svadev_latched_counter(sd, n, name);
 		seq_printf(s, "%s %llu\n", name, val);
@@ -283,6 +283,27 @@ static int counters_show(struct seq_file *s, void *unused)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(counters);
+
+/* The stale entries of all caches of the machine, by cache */
+static int audit_show(struct seq_file *s, void *unused)
+{
+	char name[SVADEV_STAT_NAME_LEN + 1];
+	struct svadev *sd = s->private;
+	u32 n, count;
+	u64 val;
+
+	mutex_lock(&sd->lock);
+	count = svadev_latch_counters(sd, SVADEV_STAT_LATCH_AUDIT |
+					  SVADEV_STAT_LATCH_COPY);
+	for (n = 0; n < count; n++) {
+		val = svadev_latched_counter(sd, n, name);
+		if (strstr(name, SVADEV_STAT_LEFT))
+			seq_printf(s, "%s %llu\n", name, val);
+	}
+	mutex_unlock(&sd->lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(audit);
 
 static int queues_show(struct seq_file *s, void *unused)
 {
@@ -322,6 +343,7 @@ static void svadev_create_debugfs(struct svadev *sd)
 	sd->debugfs = debugfs_create_dir(pci_name(sd->pdev),
 					 svadev_debugfs_root);
 	debugfs_create_file("counters", 0400, sd->debugfs, sd, &counters_fops);
+	debugfs_create_file("audit", 0400, sd->debugfs, sd, &audit_fops);
 	debugfs_create_file("queues", 0400, sd->debugfs, sd, &queues_fops);
 	debugfs_create_bool("ats", 0600, sd->debugfs, &sd->user_ats);
 	debugfs_create_file("slot", 0200, sd->debugfs, sd, &svadev_slot_fops);
@@ -657,7 +679,7 @@ int svadev_read_counter(struct svadev_queue *q, const char *name, u64 *val)
 	u32 n, count;
 
 	mutex_lock(&sd->lock);
-	count = svadev_latch_counters(sd);
+	count = svadev_latch_counters(sd, SVADEV_STAT_LATCH_COPY);
 	for (n = 0; n < count && ret; n++) {
 		u64 this = svadev_latched_counter(sd, n, latched);
 
@@ -670,6 +692,40 @@ int svadev_read_counter(struct svadev_queue *q, const char *name, u64 *val)
 	return ret;
 }
 EXPORT_SYMBOL_GPL(svadev_read_counter);
+
+/**
+ * svadev_audit() - compare all caches of the emulated machine with memory
+ * @q: any queue
+ *
+ * While an invalidation is under way stale entries are legitimate: call this
+ * when nothing changes a page table, or a table that leads to one.
+ *
+ * Context: Process context.
+ * Return: the number of entries that differ from memory, in the IOTLBs, the
+ *	paging-structure and configuration caches of all IOMMUs, and in the ATCs
+ *	of all devices.
+ */
+u64 svadev_audit(struct svadev_queue *q)
+{
+	char latched[SVADEV_STAT_NAME_LEN + 1];
+	struct svadev *sd = q->sd;
+	u64 this, left = 0;
+	u32 n, count;
+
+	mutex_lock(&sd->lock);
+	count = svadev_latch_counters(sd, SVADEV_STAT_LATCH_AUDIT |
+					  SVADEV_STAT_LATCH_COPY);
+	for (n = 0; n < count; n++) {
+		this = svadev_latched_counter(sd, n, latched);
+		if (!strstr(latched, SVADEV_STAT_LEFT) || !this)
+			continue;
+		pci_info(sd->pdev, "%s %llu\n", latched, this);
+		left += this;
+	}
+	mutex_unlock(&sd->lock);
+	return left;
+}
+EXPORT_SYMBOL_GPL(svadev_audit);
 
 /* PCI */
 

@@ -23,6 +23,8 @@ typedef struct StatsGroup {
     char *prefix;
     IOMMUStat *stats;       /* with names of our own */
     size_t n;
+    void (*audit)(void *opaque);
+    void *opaque;
     QTAILQ_ENTRY(StatsGroup) next;
 } StatsGroup;
 
@@ -119,18 +121,25 @@ bool iommu_stats_register(Object *owner, const char *prefix,
     return true;
 }
 
-void iommu_stats_unregister(Object *owner)
+static StatsGroup *find_group(Object *owner)
 {
     StatsGroup *g;
-    size_t i;
 
     assert(bql_locked());
 
     QTAILQ_FOREACH(g, &groups, next) {
         if (g->owner == owner) {
-            break;
+            return g;
         }
     }
+
+    return NULL;
+}
+
+void iommu_stats_unregister(Object *owner)
+{
+    StatsGroup *g = find_group(owner);
+    size_t i;
 
     if (!g) {
         return;
@@ -169,4 +178,27 @@ size_t iommu_stats_latch(char *buf, size_t size)
     }
 
     return count;
+}
+
+void iommu_stats_set_audit(Object *owner, void (*audit)(void *opaque),
+                           void *opaque)
+{
+    StatsGroup *g = find_group(owner);
+
+    assert(g);
+    g->audit = audit;
+    g->opaque = opaque;
+}
+
+void iommu_stats_audit(void)
+{
+    StatsGroup *g;
+
+    assert(bql_locked());
+
+    QTAILQ_FOREACH(g, &groups, next) {
+        if (g->audit) {
+            g->audit(g->opaque);
+        }
+    }
 }

@@ -323,7 +323,10 @@ static void svadev_ctrl_write(void *opaque, hwaddr addr, uint64_t val,
         svadev_slot(s, val);
         break;
     case SVADEV_STAT_LATCH:
-        if (val & 1) {
+        if (val & SVADEV_STAT_LATCH_AUDIT) {
+            iommu_stats_audit();
+        }
+        if (val & SVADEV_STAT_LATCH_COPY) {
             svadev_latch(s);
         }
         break;

@@ -64,4 +64,26 @@ void iommu_stats_unregister(Object *owner);
  */
 size_t iommu_stats_latch(char *buf, size_t size);
 
+/**
+ * iommu_stats_set_audit: let a device compare its caches with memory
+ *
+ * @owner: the device; iommu_stats_register() was called for it
+ *
+ * @audit: compares each entry with what memory holds now and sets counters
+ *   named "left.*" of @owner to the number of entries that differ
+ *
+ * @opaque: argument of @audit
+ */
+void iommu_stats_set_audit(Object *owner, void (*audit)(void *opaque),
+                           void *opaque);
+
+/**
+ * iommu_stats_audit: have all devices compare their caches with memory
+ *
+ * A hit on a stale entry shows that software did not invalidate it only if a
+ * DMA happens to use it. An audit finds all of them, at a point in time where
+ * no invalidation is under way.
+ */
+void iommu_stats_audit(void);
+
 #endif /* HW_MISC_IOMMU_STATS_H */

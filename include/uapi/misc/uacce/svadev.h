@@ -25,7 +25,10 @@
 #define SVADEV_NR_QUEUES		0x0008	/* RO */
 #define SVADEV_RESET			0x000c	/* W1: stop all, forget all */
 #define SVADEV_MAX_RETRIES		0x0010	/* RW per-page retry bound */
-#define SVADEV_STAT_LATCH		0x0014	/* W1: copy all counters */
+#define SVADEV_STAT_LATCH		0x0014	/* WO: copy all counters */
+#define  SVADEV_STAT_LATCH_COPY		(1u << 0)
+#define  SVADEV_STAT_LATCH_AUDIT	(1u << 1)	/* first compare all caches */
+						/* with memory: "*.left.*" */
 #define SVADEV_STAT_COUNT		0x0018	/* RO entries latched */
 #define SVADEV_CAPS			0x001c	/* RO what a queue's mode may ask */
 #define  SVADEV_CAPS_ATS		(1u << 0)
@@ -73,6 +76,8 @@
 #define SVADEV_STATS_SIZE		0x8000
 #define SVADEV_STAT_NAME_LEN		24
 #define SVADEV_STAT_SIZE		32
+#define SVADEV_STAT_LEFT		".left."	/* in names of what an audit */
+						/* sets: stale entries */
 
 /*
  * BAR 2: one page per queue, mapped to user space. 64-bit registers. The
