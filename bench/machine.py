@@ -5,10 +5,12 @@ import dataclasses
 import os
 import pathlib
 import re
+import secrets
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 
 BENCH = pathlib.Path(__file__).resolve().parent
@@ -23,7 +25,42 @@ MAY_SAY = re.compile(
     r"\S+: (New fault is not recorded due to "
     r"(compression of faults|Primary Fault Overflow)"
     r"|Next Fault Recording Reg is used, .*)")
+SECTIONS = configparser.ConfigParser(interpolation=None)
+SECTIONS.read(os.environ.get("MACHINES_FILE", BENCH / "machines"))
+ARCHS = ("arm64", "x86_64")
 APPEND = "panic=-1 loglevel=7 printk.time=1 printk.devkmsg=on"
+
+
+def arch_of(name):
+    """The architecture of a machine: that of its section, or its name."""
+    arch = SECTIONS[name].get("arch", name)
+    if arch not in ARCHS:
+        sys.exit(f"bench/machines: [{name}]: arch = {arch}: not one of "
+                 f"{', '.join(ARCHS)}")
+    return arch
+
+
+def seed_of(text):
+    """What SEED asks for: a number, or 'random' to draw one."""
+    if text == "random":
+        return secrets.randbelow(2**32)
+    if not re.fullmatch("[0-9]{1,20}", text) or int(text) >= 2**64:
+        sys.exit(f"SEED={text}: neither a number, 0 to {2**64 - 1}, nor "
+                 "'random'")
+    return int(text)
+
+
+def set_seed(seed):
+    """Have the emulator choose by this seed, where hardware may choose."""
+    os.environ["SEED"] = str(seed)
+
+
+def seed():
+    return os.environ["SEED"]
+
+
+# Programs that are started from here have the same one.
+set_seed(seed_of(os.environ.get("SEED") or "1"))
 
 
 @dataclasses.dataclass
@@ -53,11 +90,11 @@ class Run:
 class Machine:
     """One section of bench/machines."""
 
-    def __init__(self, arch):
-        config = configparser.ConfigParser(interpolation=None)
-        config.read(BENCH / "machines")
-        self.arch = arch
-        self.section = config[arch]
+    def __init__(self, name):
+        if name not in SECTIONS:
+            sys.exit(f"there is no machine '{name}' in bench/machines")
+        self.arch = arch_of(name)
+        self.section = SECTIONS[name]
 
     def kernel(self):
         return BUILD / f"kernel-{self.arch}{SUFFIX}" / self.section["kernel"]
@@ -82,10 +119,16 @@ class Machine:
                          (-self.initrd().stat().st_size % 4) + more)
         return path
 
+    def seeds(self):
+        """QEMU's arguments that seed the models with choices of their own."""
+        return [x for model in self.section["seeded"].split()
+                for x in ("-global", f"{model}.x-seed={seed()}")]
+
     def command(self, append, initrd=None):
         section = self.section
         args = [BUILD / "qemu-build" / section["qemu"],
                 *shlex.split(COMMON), *shlex.split(section["args"]),
+                *self.seeds(),
                 "-kernel", self.kernel(), "-initrd", initrd or self.initrd(),
                 "-append", " ".join([f"console={section['console']}", APPEND,
                                      section["append"], *append])]

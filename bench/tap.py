@@ -18,8 +18,9 @@ STEP = 4                    # columns of one level of nesting
 class Case:
     """The result of one test case."""
     name: str
-    verdict: str            # "pass", "fail" or "skip"
+    verdict: str            # "pass", "fail", "skip" or "known"
     detail: str = ""        # why it was skipped, or what was said before
+    finding: str = ""       # of its line in bench/known-faults
 
 
 class Level:
