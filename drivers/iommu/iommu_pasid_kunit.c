@@ -15,6 +15,7 @@
 #include <linux/fs.h>
 #include <linux/iommu.h>
 #include <linux/iommu-kernel-tables.h>
+#include <linux/kmsg_dump.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
@@ -23,6 +24,7 @@
 #include <linux/mount.h>
 #include <linux/property.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -73,6 +75,7 @@ struct mock {
  * @mock: its IOMMU
  * @rid: the domain for requests without PASID
  * @fail_rid: errno for the next attach_dev()
+ * @fail_rid_times: for how many of them, if more than one
  * @defers: without @rid, attach_dev() has been put off
  * @table: the PASID table
  * @responses: number of responses per page request group
@@ -92,6 +95,7 @@ struct mock_dev {
 	struct mock		*mock;
 	struct iommu_domain	*rid;
 	int			fail_rid;
+	unsigned int		fail_rid_times;
 	bool			defers;
 	struct iommu_domain	*table[MOCK_PASIDS];
 	atomic_t		responses[MOCK_GROUPS];
@@ -164,7 +168,10 @@ static int mock_attach_dev(struct iommu_domain *domain, struct device *dev)
 	struct mock_dev *mdev = to_mock_dev(dev);
 	int ret = mdev->fail_rid;
 
-	mdev->fail_rid = 0;
+	if (mdev->fail_rid_times > 1)
+		mdev->fail_rid_times--;
+	else
+		mdev->fail_rid = 0;
 	if (!ret)
 		mdev->rid = domain;
 	return ret;
@@ -555,6 +562,7 @@ struct mock_task {
 	struct completion	done;
 	struct iommu_domain	*domain;
 	struct iommu_domain	*new;
+	struct iommu_domain	*attach;
 	int			ret;
 	struct mock_dev		*mdev;
 	u32			pasid;
@@ -571,6 +579,10 @@ static void mock_task_do(struct work_struct *work)
 		task->handle = iommu_sva_bind(&task->mdev->dev, task->mm);
 	else if (task->handle)
 		iommu_sva_unbind_device(task->handle);
+	else if (task->attach)
+		task->ret = iommu_attach_device_pasid(task->attach,
+						      &task->mdev->dev,
+						      task->pasid);
 	else if (task->new)
 		task->ret = iommu_replace_device_pasid(task->new,
 						       &task->mdev->dev,
@@ -608,12 +620,17 @@ static bool mock_detach_begun(struct mock_dev *mdev)
 	return READ_ONCE(mdev->detaches);
 }
 
+static void mock_task_flush(struct mock_task *task)
+{
+	flush_work(&task->work);
+	destroy_work_on_stack(&task->work);
+}
+
 static bool mock_task_finish(struct mock_task *task)
 {
 	bool done = wait_for_completion_timeout(&task->done, MOCK_TIMEOUT);
 
-	flush_work(&task->work);
-	destroy_work_on_stack(&task->work);
+	mock_task_flush(task);
 	return done;
 }
 
@@ -1476,7 +1493,7 @@ static void fault_no_memory_test(struct kunit *test)
 	struct iommu_domain *domain = mock_paging_domain(test);
 	struct mock_handler handler;
 	struct kunit_fail_alloc fail;
-	u32 grpid = 0;
+	const u32 grpid = 1;
 
 	if (!kunit_fail_alloc_begin(&fail)) {
 		iommu_domain_free(domain);
@@ -1488,15 +1505,7 @@ static void fault_no_memory_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0,
 			iommu_attach_device_pasid(domain, &mdev->dev, 1));
 
-	/* The last request: answered at once, without the handler */
-	kunit_fail_alloc_arm(1);
-	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, grpid));
-	KUNIT_EXPECT_TRUE(test, kunit_fail_alloc_disarm());
-	mock_expect_response(test, mdev, grpid, IOMMU_PAGE_RESP_INVALID);
-	KUNIT_EXPECT_EQ(test, 0, atomic_read(&handler.calls));
-
 	/* One before the last: the group is served without it */
-	grpid++;
 	kunit_fail_alloc_arm(1);
 	KUNIT_EXPECT_EQ(test, 0, mock_report(mdev, 1, grpid, 0, 0, false));
 	KUNIT_EXPECT_TRUE(test, kunit_fail_alloc_disarm());
@@ -2392,8 +2401,6 @@ static void replace_waits_test(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, mock_task_waits(&detach));
 	mock_task_start(&again);
 	KUNIT_EXPECT_TRUE(test, mock_task_waits(&again));
-	KUNIT_EXPECT_PTR_EQ(test, fast, mdev->table[1]);
-	KUNIT_EXPECT_EQ(test, 0U, mdev->detaches);
 	KUNIT_EXPECT_EQ(test, -EBUSY, iommu_attach_device_pasid(slow, dev, 1));
 
 	complete_all(&slow_handler.go);
@@ -2612,6 +2619,548 @@ static void replace_group_test(struct kunit *test)
 	iommu_domain_free(first);
 	iommu_domain_free(pasid);
 }
+
+/*
+ * Contract: nothing waits for the mmap_lock, a page or a handler of another
+ * process, and a failure leaves everything as it was. The mock is fast, so what
+ * takes this long waits.
+ */
+#define MOCK_BOUND		(2 * HZ)
+
+static bool mock_task_ends(struct mock_task *task)
+{
+	return wait_for_completion_timeout(&task->done, MOCK_BOUND);
+}
+
+/* Attach a domain while a bind of another PASID needs the mmap_lock of an mm. */
+static void mock_attach_during_bind(struct kunit *test, bool locked)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mock_task bind = { .mdev = mdev, .mm = mm };
+	struct mock_task attach = {
+		.attach	= domain,
+		.mdev	= mdev,
+		.pasid	= MOCK_PASIDS - 1,
+	};
+
+	if (locked)
+		mmap_read_lock(mm);
+	mock_task_start(&bind);
+	KUNIT_EXPECT_EQ(test, !locked, mock_task_ends(&bind));
+
+	mock_task_start(&attach);
+	KUNIT_EXPECT_TRUE_MSG(test, mock_task_ends(&attach),
+			      "attach waits for the mmap_lock of an unrelated mm");
+	if (locked)
+		mmap_read_unlock(mm);
+	mock_task_flush(&attach);
+	mock_task_flush(&bind);
+	KUNIT_EXPECT_EQ(test, 0, attach.ret);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(bind.handle));
+
+	if (!IS_ERR(bind.handle))
+		iommu_sva_unbind_device(bind.handle);
+	iommu_detach_device_pasid(domain, &mdev->dev, MOCK_PASIDS - 1);
+	mmput(mm);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+static void bind_mmap_free_test(struct kunit *test)
+{
+	mock_attach_during_bind(test, false);
+}
+
+static void bind_mmap_locked_test(struct kunit *test)
+{
+	mock_attach_during_bind(test, true);
+}
+
+struct mock_binder {
+	struct completion	done;
+	struct mock_dev		*mdev;
+	struct mm_struct	*mm;
+	struct iommu_sva	*handle;
+};
+
+static int mock_binder(void *data)
+{
+	struct mock_binder *binder = data;
+
+	allow_signal(SIGKILL);
+	binder->handle = iommu_sva_bind(&binder->mdev->dev, binder->mm);
+	complete(&binder->done);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+/* A process that is killed in open() need not wait for the mmap_lock. */
+static void bind_killed_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct mock_binder binder = { .mdev = mdev, .mm = mm };
+	struct task_struct *task;
+
+	init_completion(&binder.done);
+	task = kthread_create(mock_binder, &binder, "iommu-pasid-binder");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+
+	mmap_read_lock(mm);
+	wake_up_process(task);
+	KUNIT_EXPECT_FALSE(test, wait_for_completion_timeout(&binder.done,
+							     HZ / 10));
+	send_sig(SIGKILL, task, 1);
+	KUNIT_EXPECT_TRUE_MSG(test,
+			      wait_for_completion_timeout(&binder.done,
+							  MOCK_BOUND),
+			      "bind waits for the mmap_lock after SIGKILL");
+	mmap_read_unlock(mm);
+	kthread_stop(task);
+
+	if (!IS_ERR(binder.handle))
+		iommu_sva_unbind_device(binder.handle);
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
+}
+
+/*
+ * A page that does not come is a write-locked mmap_lock here. What it keeps
+ * waiting is one worker, and the mm.
+ */
+struct mock_parked {
+	struct mm_struct	*mm;
+	struct iommu_domain	*domain;
+};
+
+static void mock_park_begin(struct kunit *test, struct mock_parked *parked,
+			    struct mock_dev *mdev)
+{
+	parked->mm = mock_mm_alloc(test);
+	parked->domain = __iommu_sva_domain_get(&mdev->dev, parked->mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(parked->domain));
+}
+
+static void mock_park_end(struct mock_parked *parked)
+{
+	iommu_sva_domain_put(parked->domain);
+	mmput(parked->mm);
+}
+
+/* Until a worker has @mm in use; then it waits for the mmap_lock. */
+static bool mock_park_served(struct mock_parked *parked)
+{
+	unsigned long end = jiffies + MOCK_TIMEOUT;
+
+	while (atomic_read(&parked->mm->mm_users) == 1 &&
+	       time_before(jiffies, end))
+		msleep(20);
+	return atomic_read(&parked->mm->mm_users) > 1;
+}
+
+/*
+ * @groups of each of @pasids PASIDs of a device park. A group of another device
+ * behind the same IOMMU is answered, and its PASID can be detached.
+ */
+static void mock_park_many(struct kunit *test, unsigned int pasids,
+			   unsigned int groups)
+{
+	struct mock_dev *a = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mock_dev *b = mock_dev_create(test, 3);
+	struct iommu_domain *fast = mock_paging_domain(test);
+	struct mock_handler handler;
+	struct mock_task detach = { .domain = fast, .mdev = b, .pasid = 2 };
+	unsigned int pasid, i, failed = 0;
+	struct mock_parked parked;
+	bool answered;
+
+	mock_park_begin(test, &parked, a);
+	mock_set_handler(fast, &handler);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(fast, &b->dev, 2));
+	for (pasid = 1; pasid <= pasids; pasid++)
+		failed += !!iommu_attach_device_pasid(parked.domain, &a->dev,
+						      pasid);
+
+	mmap_write_lock(parked.mm);
+	for (pasid = 1; pasid <= pasids; pasid++)
+		for (i = 0; i < groups; i++)
+			failed += !!mock_report_one(a, pasid, i % MOCK_GROUPS);
+	KUNIT_EXPECT_EQ(test, 0U, failed);
+	KUNIT_EXPECT_TRUE(test, mock_park_served(&parked));
+	/* For as many workers as there are going to be */
+	msleep(500);
+
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(b, 2, 1));
+	answered = wait_event_timeout(b->answered,
+				      atomic_read(&b->responses[1]),
+				      MOCK_BOUND);
+	KUNIT_EXPECT_TRUE_MSG(test, answered,
+			      "a group of another device waits for %u parked ones",
+			      pasids * groups);
+	mock_task_start(&detach);
+	KUNIT_EXPECT_TRUE_MSG(test, mock_task_ends(&detach),
+			      "detach of another device's PASID waits for them");
+	mmap_write_unlock(parked.mm);
+	mock_task_flush(&detach);
+
+	iommu_detach_device_all_pasids(&a->dev);
+	mock_park_end(&parked);
+	iommu_domain_free(fast);
+	mock_dev_destroy(test, b);
+	mock_dev_destroy(test, a);
+}
+
+static void parked_200_groups_test(struct kunit *test)
+{
+	mock_park_many(test, 1, 200);
+}
+
+static void parked_300_groups_test(struct kunit *test)
+{
+	mock_park_many(test, 1, 300);
+}
+
+static void parked_600_groups_test(struct kunit *test)
+{
+	mock_park_many(test, 1, 600);
+}
+
+/* More PASIDs than WQ_MAX_ACTIVE: a share of the workers each is no bound. */
+static void parked_600_pasids_test(struct kunit *test)
+{
+	mock_park_many(test, 600, 1);
+}
+
+/* Detach answers what is being served, and does not wait for the page. */
+static void detach_parked_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct mock_task detach = { .mdev = mdev, .pasid = 1 };
+	struct mock_parked parked;
+
+	mock_park_begin(test, &parked, mdev);
+	detach.domain = parked.domain;
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(parked.domain,
+							   &mdev->dev, 1));
+	mmap_write_lock(parked.mm);
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
+	KUNIT_EXPECT_TRUE(test, mock_park_served(&parked));
+
+	mock_task_start(&detach);
+	KUNIT_EXPECT_TRUE_MSG(test, mock_task_ends(&detach),
+			      "detach waits for the page of a process");
+	mmap_write_unlock(parked.mm);
+	mock_task_flush(&detach);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mdev->responses[0]));
+
+	mock_park_end(&parked);
+	mock_dev_destroy(test, mdev);
+}
+
+/* The domain that has replaced another one is detached at once as well. */
+static void detach_replacement_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *next = mock_paging_domain(test);
+	struct mock_task replace = { .new = next, .mdev = mdev, .pasid = 1 };
+	struct mock_task detach = { .domain = next, .mdev = mdev, .pasid = 1 };
+	unsigned long end = jiffies + MOCK_TIMEOUT;
+	struct iommu_domain *found;
+	struct mock_parked parked;
+
+	mock_park_begin(test, &parked, mdev);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(parked.domain,
+							   &mdev->dev, 1));
+	mmap_write_lock(parked.mm);
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
+	KUNIT_EXPECT_TRUE(test, mock_park_served(&parked));
+
+	mock_task_start(&replace);
+	while (READ_ONCE(mdev->table[1]) != next && time_before(jiffies, end))
+		msleep(20);
+	found = READ_ONCE(mdev->table[1]);
+	KUNIT_EXPECT_PTR_EQ(test, next, found);
+	mock_task_start(&detach);
+	mock_task_ends(&detach);
+	found = READ_ONCE(mdev->table[1]);
+	KUNIT_EXPECT_TRUE_MSG(test, !found,
+			      "the device still has a domain 2 s after its detach began");
+	mmap_write_unlock(parked.mm);
+	mock_task_flush(&replace);
+	mock_task_flush(&detach);
+	KUNIT_EXPECT_EQ(test, 0, replace.ret);
+	KUNIT_EXPECT_EQ(test, 1U, mdev->detaches);
+
+	mock_park_end(&parked);
+	iommu_domain_free(next);
+	mock_dev_destroy(test, mdev);
+}
+
+/* The last request of group 7 comes, and no other one is part of it. */
+static void mock_expect_one_request(struct kunit *test, struct mock_dev *mdev)
+{
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mock_handler handler;
+
+	mock_set_handler(domain, &handler);
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_attach_device_pasid(domain, &mdev->dev, 1));
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 7));
+	KUNIT_EXPECT_TRUE(test, mock_wait_response(mdev, 7));
+	KUNIT_EXPECT_EQ_MSG(test, 1, handler.requests,
+			    "a request of the previous domain is in the group");
+	iommu_detach_device_pasid(domain, &mdev->dev, 1);
+	iommu_domain_free(domain);
+}
+
+static void report_partial_on_attach(struct mock_dev *mdev,
+				     struct iommu_domain *domain)
+{
+	if (mock_report(mdev, 1, 7, PAGE_SIZE, IOMMU_FAULT_PERM_WRITE, false))
+		mdev->misused = true;
+	mdev->on_attach = NULL;
+}
+
+/* A partial group that is reported during an attach that fails */
+static void partial_attach_fails_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domain = mock_paging_domain(test);
+
+	mdev->on_attach = report_partial_on_attach;
+	mdev->mock->fail_attach = -ENXIO;
+	KUNIT_EXPECT_EQ(test, -ENXIO,
+			iommu_attach_device_pasid(domain, &mdev->dev, 1));
+	mock_expect_one_request(test, mdev);
+
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+/* The same during a detach, after the driver's part of it */
+static void partial_detach_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct mock_task detach = { .mdev = mdev, .pasid = 1 };
+	struct mock_parked parked;
+
+	mock_park_begin(test, &parked, mdev);
+	detach.domain = parked.domain;
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(parked.domain,
+							   &mdev->dev, 1));
+	mmap_write_lock(parked.mm);
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
+	KUNIT_EXPECT_TRUE(test, mock_park_served(&parked));
+	mock_task_start(&detach);
+	KUNIT_EXPECT_TRUE(test, mock_detach_begun(mdev));
+	msleep(MOCK_WHILE_MS);
+	/* Fails if the detach has ended */
+	mock_report(mdev, 1, 7, PAGE_SIZE, IOMMU_FAULT_PERM_WRITE, false);
+	mmap_write_unlock(parked.mm);
+	KUNIT_EXPECT_TRUE(test, mock_task_finish(&detach));
+	mock_expect_one_request(test, mdev);
+
+	mock_park_end(&parked);
+	mock_dev_destroy(test, mdev);
+}
+
+/*
+ * A device that never sends the last request of a group. Without a reset of its
+ * queue an IOMMU has at most as many requests as its queue holds.
+ */
+#define MOCK_MAX_PARTIAL	2048
+
+static void partial_bound_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mock_handler handler;
+	unsigned int i;
+
+	mock_set_handler(domain, &handler);
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_attach_device_pasid(domain, &mdev->dev, 1));
+	for (i = 0; i < 2 * MOCK_MAX_PARTIAL; i++)
+		mock_report(mdev, 1, 0, i * PAGE_SIZE, IOMMU_FAULT_PERM_READ,
+			    false);
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
+	KUNIT_EXPECT_TRUE(test, mock_wait_response(mdev, 0));
+	KUNIT_EXPECT_LE_MSG(test, handler.requests, MOCK_MAX_PARTIAL,
+			    "requests without a last one are kept without bound");
+	iommu_detach_device_pasid(domain, &mdev->dev, 1);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+/* A passing shortage of memory is no reason to fail the access of the device. */
+static void fault_retry_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, 3);
+	struct iommu_domain *domain = mock_paging_domain(test);
+	struct mock_handler handler;
+	struct kunit_fail_alloc fail;
+
+	if (!kunit_fail_alloc_begin(&fail)) {
+		iommu_domain_free(domain);
+		mock_dev_destroy(test, mdev);
+		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
+	}
+
+	mock_set_handler(domain, &handler);
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_attach_device_pasid(domain, &mdev->dev, 1));
+	kunit_fail_alloc_arm(1);
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
+	kunit_fail_alloc_disarm();
+	kunit_fail_alloc_end(&fail);
+	KUNIT_EXPECT_TRUE(test, mock_wait_response(mdev, 0));
+	KUNIT_EXPECT_EQ_MSG(test, (int)IOMMU_PAGE_RESP_SUCCESS, mdev->codes[0],
+			    "a group is failed for lack of memory");
+
+	iommu_detach_device_pasid(domain, &mdev->dev, 1);
+	iommu_domain_free(domain);
+	mock_dev_destroy(test, mdev);
+}
+
+/* A device of a group refuses another RID domain @times times in a row. */
+static void mock_replace_group_fails(struct kunit *test, bool two,
+				     unsigned int times)
+{
+	struct mock *mock = test->priv;
+	struct mock_dev *a = mock_dev_create(test, 3), *b = NULL;
+	struct iommu_domain *old = mock_paging_domain(test);
+	struct iommu_domain *new = mock_paging_domain(test);
+	struct iommu_group *group = iommu_group_get(&a->dev);
+	struct mock_dev *fails = a;
+	int ret;
+
+	if (two) {
+		mock->group = group;
+		b = mock_dev_create(test, 3);
+		fails = b;
+	}
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_group(old, group));
+	fails->fail_rid = -ENOMEM;
+	fails->fail_rid_times = times;
+	KUNIT_EXPECT_EQ(test, -ENOMEM, iommu_group_replace_domain(group, new));
+	fails->fail_rid = 0;
+
+	KUNIT_EXPECT_PTR_EQ(test, old, a->rid);
+	if (b)
+		KUNIT_EXPECT_PTR_EQ(test, old, b->rid);
+	KUNIT_EXPECT_PTR_EQ_MSG(test, old, iommu_get_domain_for_dev(&a->dev),
+				"the group has lost its domain");
+	ret = iommu_attach_group(new, group);
+	KUNIT_EXPECT_EQ(test, -EBUSY, ret);
+
+	iommu_detach_group(ret ? old : new, group);
+	if (b)
+		mock_dev_destroy(test, b);
+	mock_dev_destroy(test, a);
+	iommu_group_put(group);
+	iommu_domain_free(new);
+	iommu_domain_free(old);
+}
+
+static void replace_group_fails_test(struct kunit *test)
+{
+	mock_replace_group_fails(test, true, 1);
+}
+
+static void replace_group_fails_twice_test(struct kunit *test)
+{
+	mock_replace_group_fails(test, false, 2);
+}
+
+static void replace_group_second_fails_twice_test(struct kunit *test)
+{
+	mock_replace_group_fails(test, true, 2);
+}
+
+static unsigned int mock_count_log(const char *text)
+{
+	struct kmsg_dump_iter iter;
+	unsigned int num = 0;
+	char line[256];
+	size_t len;
+
+	kmsg_dump_rewind(&iter);
+	while (kmsg_dump_get_line(&iter, false, line, sizeof(line) - 1, &len)) {
+		line[len] = '\0';
+		num += !!strstr(line, text);
+	}
+	return num;
+}
+
+/* Any user of a device can bind as often as there is no PASID left. */
+#define MOCK_BINDS		50
+/* DEFAULT_RATELIMIT_BURST, in each of two intervals */
+#define MOCK_MAX_LINES		20
+
+static void bind_log_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	unsigned int i, n, before, refused = 0;
+	struct device *dev = &mdev->dev;
+	ioasid_t *pasid;
+
+	pasid = kunit_kcalloc(test, MOCK_FEW_PASIDS, sizeof(*pasid),
+			      GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pasid);
+	dev->iommu->max_pasids = MOCK_FEW_PASIDS;
+	n = take_all_pasids(dev, pasid);
+
+	before = mock_count_log("Failed to alloc ioasid");
+	for (i = 0; i < MOCK_BINDS; i++)
+		refused += iommu_sva_bind(dev, mm) == ERR_PTR(-ENOSPC);
+	KUNIT_EXPECT_EQ(test, (unsigned int)MOCK_BINDS, refused);
+	KUNIT_EXPECT_LE_MSG(test, mock_count_log("Failed to alloc ioasid"),
+			    before + MOCK_MAX_LINES,
+			    "each refused bind is a line of the kernel log");
+
+	while (n)
+		iommu_free_global_pasid(pasid[--n]);
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
+}
+
+#ifdef CONFIG_ARM64
+/*
+ * A page becomes writable, in place. A device that is not served by page faults
+ * would go on using the read-only translation.
+ */
+static void upgrade_test(struct kunit *test)
+{
+	struct mock_dev *mdev = mock_dev_create(test, MOCK_PASID_BITS);
+	struct mm_struct *mm = mock_mm_alloc(test);
+	struct iommu_sva *handle = iommu_sva_bind(&mdev->dev, mm);
+	struct mock_domain *mdom;
+	unsigned long addr;
+	int before, bad;
+	u8 byte;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(handle));
+	mdom = to_mock_domain(handle->domain);
+	kthread_use_mm(mm);
+	addr = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_ANONYMOUS | MAP_SHARED, 0);
+	bad = get_user(byte, (u8 __user *)addr);
+	before = atomic_read(&mdom->invalidations);
+	bad |= put_user(1, (u8 __user *)addr);
+	kthread_unuse_mm(mm);
+	KUNIT_EXPECT_EQ(test, 0, bad);
+	KUNIT_EXPECT_GT_MSG(test, atomic_read(&mdom->invalidations), before,
+			    "a page became writable without an invalidation");
+
+	iommu_sva_unbind_device(handle);
+	mmput(mm);
+	mock_dev_destroy(test, mdev);
+}
+#endif
 
 #ifdef CONFIG_IOMMU_DEBUGFS
 
@@ -3074,6 +3623,26 @@ static struct kunit_case iommu_pasid_test_cases[] = {
 	KUNIT_CASE(replace_group_test),
 	KUNIT_CASE(detach_all_test),
 	KUNIT_CASE(sva_domain_test),
+	KUNIT_CASE(bind_mmap_free_test),
+	KUNIT_CASE(bind_mmap_locked_test),
+	KUNIT_CASE(bind_killed_test),
+	KUNIT_CASE(bind_log_test),
+	KUNIT_CASE(parked_200_groups_test),
+	KUNIT_CASE(parked_300_groups_test),
+	KUNIT_CASE(parked_600_groups_test),
+	KUNIT_CASE(parked_600_pasids_test),
+	KUNIT_CASE(detach_parked_test),
+	KUNIT_CASE(detach_replacement_test),
+	KUNIT_CASE(partial_attach_fails_test),
+	KUNIT_CASE(partial_detach_test),
+	KUNIT_CASE(partial_bound_test),
+	KUNIT_CASE(fault_retry_test),
+	KUNIT_CASE(replace_group_fails_test),
+	KUNIT_CASE(replace_group_fails_twice_test),
+	KUNIT_CASE(replace_group_second_fails_twice_test),
+#ifdef CONFIG_ARM64
+	KUNIT_CASE(upgrade_test),
+#endif
 #ifdef CONFIG_IOMMU_DEBUGFS
 	KUNIT_CASE(debugfs_test),
 	KUNIT_CASE(debugfs_waits_test),
