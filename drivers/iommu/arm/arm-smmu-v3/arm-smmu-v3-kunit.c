@@ -180,6 +180,20 @@ static void test_expect_op(struct kunit *test, struct test_smmu *s, u8 op,
 		*cmdp = cmd;
 }
 
+/* Does the next command wait? If not, it is left for what comes next. */
+static void test_expect_sync(struct kunit *test, struct test_smmu *s,
+			     const char *why)
+{
+	u64 *cmd = test_next_cmd(s);
+
+	KUNIT_ASSERT_NOT_NULL(test, cmd);
+	if (FIELD_GET(CMDQ_0_OP, cmd[0]) == CMDQ_OP_CMD_SYNC)
+		return;
+
+	KUNIT_FAIL(test, "there is no CMD_SYNC %s", why);
+	s->seen--;
+}
+
 static void test_expect_cfgi_cd(struct kunit *test, struct test_smmu *s,
 				u32 sid, u32 ssid, bool leaf)
 {
@@ -216,6 +230,12 @@ static void test_expect_tlbi_asid(struct kunit *test, struct test_smmu *s,
 static void test_expect_idle(struct kunit *test, struct test_smmu *s)
 {
 	KUNIT_EXPECT_NULL(test, test_next_cmd(s));
+}
+
+static void test_skip_cmds(struct test_smmu *s)
+{
+	while (test_next_cmd(s))
+		;
 }
 
 /* Let whoever issues commands wait for room in the queue */
@@ -496,6 +516,27 @@ static void test_ste_bytes(struct kunit *test)
 	test_expect_entry(test, &ste, 0xd, 0x100010000000,
 			  0x044daa5500001234 | TEST_S2_ENDI,
 			  0x123456789a000);
+}
+
+/*
+ * With STALL_MODEL 0b10 an STE with stage 2 and without S2S is ILLEGAL (IHI0070
+ * 5.5), as is one with S2S and EATS (5.2).
+ */
+static void test_ste_stall_force(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct arm_smmu_master *master = &ctx->s[0].master;
+	struct arm_smmu_s2_cfg s2 = { .vmid = 1 };
+	struct arm_smmu_entry ste;
+
+	arm_smmu_ste_s2(&ste, master, &s2);
+	KUNIT_EXPECT_EQ(test, ste.w[2] & BIT_ULL(57), 0);
+
+	master->smmu->features |= ARM_SMMU_FEAT_STALL_FORCE;
+	arm_smmu_ste_s2(&ste, master, &s2);
+	KUNIT_EXPECT_EQ_MSG(test, ste.w[2] & BIT_ULL(57), BIT_ULL(57),
+			    "S2S is clear: the STE is ILLEGAL");
+	KUNIT_EXPECT_EQ(test, ste.w[1] & GENMASK_ULL(29, 28), 0);
 }
 
 /* Store order */
@@ -1306,7 +1347,13 @@ static void test_quiesce(struct kunit *test)
 	test_expect_cfgi_cd(test, s, 0x10, 3, true);
 	test_expect_cfgi_cd(test, s, 0x11, 3, true);
 	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	/*
+	 * EPD0 does not keep the SMMU from answering an ATS request with a TLB
+	 * entry (IHI0070 5.4, EPD0), so the TLBI must be complete before the
+	 * ATC is invalidated (3.9.1).
+	 */
 	test_expect_tlbi_asid(test, s, 7);
+	test_expect_sync(test, s, "before CMD_ATC_INV");
 	test_expect_atc_all(test, s, 0x10, 3);
 	test_expect_atc_all(test, s, 0x11, 3);
 	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
@@ -1320,6 +1367,53 @@ static void test_quiesce(struct kunit *test)
 	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
 	test_expect_idle(test, s);
 
+	test_free_invs(d);
+}
+
+/* The same commands where the mm stays: the CMD_SYNC is there. */
+static void test_inv_all_with_atc(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *d = test_domain(test, 7);
+
+	test_rid_domain(test, s);
+	test_bind(test, d, s, 3);
+	test_invs(d)->inv[1].ats = true;
+	test_invs(d)->inv[2].ats = true;
+	arm_smmu_inv_all(d);
+	test_expect_tlbi_asid(test, s, 7);
+	test_expect_sync(test, s, "before CMD_ATC_INV");
+	test_expect_atc_all(test, s, 0x10, 3);
+	test_expect_atc_all(test, s, 0x11, 3);
+	test_expect_op(test, s, CMDQ_OP_CMD_SYNC, NULL);
+	test_expect_idle(test, s);
+
+	arm_smmu_detach_dev_pasid(&d->domain, s->master.dev, 3);
+	test_free_invs(d);
+}
+
+/* An instance with dead entries alone has nothing to do at exit. */
+static void test_quiesce_dead(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct arm_smmu_domain *d = test_domain(test, 7);
+	unsigned int i;
+
+	for (i = 0; i < TEST_NR; i++) {
+		test_rid_domain(test, &ctx->s[i]);
+		test_bind(test, d, &ctx->s[i], 3);
+	}
+	arm_smmu_detach_dev_pasid(&d->domain, ctx->s[1].master.dev, 3);
+	for (i = 0; i < TEST_NR; i++)
+		test_skip_cmds(&ctx->s[i]);
+
+	arm_smmu_inv_quiesce(d);
+	KUNIT_EXPECT_NOT_NULL(test, test_next_cmd(&ctx->s[0]));
+	KUNIT_EXPECT_NULL_MSG(test, test_next_cmd(&ctx->s[1]),
+			      "a command for an instance with dead entries alone");
+
+	arm_smmu_detach_dev_pasid(&d->domain, ctx->s[0].master.dev, 3);
 	test_free_invs(d);
 }
 
@@ -1405,6 +1499,38 @@ static void test_attach_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, m->nr_pasids, 0);
 	KUNIT_EXPECT_NULL(test, test_invs(d));
 	test_expect_idle(test, s);
+}
+
+/* An attach that fails does not decide which instance a domain belongs to. */
+static void test_attach_elsewhere(struct kunit *test)
+{
+	const struct iommu_ops *ops = pci_bus_type.iommu_ops;
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0], *other = &ctx->s[1];
+	struct iommu_domain *domain;
+	int ret;
+
+	if (!ops || ops->default_domain_ops->attach_dev != arm_smmu_attach_dev)
+		kunit_skip(test, "needs an SMMUv3 in the machine, for its domain_alloc()");
+	domain = ops->domain_alloc(IOMMU_DOMAIN_UNMANAGED);
+	KUNIT_ASSERT_NOT_NULL(test, domain);
+	domain->type = IOMMU_DOMAIN_UNMANAGED;
+
+	s->smmu->ias = 48;
+	other->smmu->ias = 48;
+	test_rid_domain(test, s);
+	test_rid_domain(test, other);
+	s->master.ssid_bits = 1;
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			arm_smmu_attach_dev_pasid(domain, s->master.dev, 3,
+						  NULL));
+	ret = arm_smmu_attach_dev_pasid(domain, other->master.dev, 3, NULL);
+	KUNIT_EXPECT_EQ_MSG(test, 0, ret,
+			    "a failed attach has bound the domain to an instance");
+	if (!ret)
+		arm_smmu_detach_dev_pasid(domain, other->master.dev, 3);
+
+	ops->default_domain_ops->free(domain);
 }
 
 /* Events */
@@ -1689,12 +1815,6 @@ static void test_expect_seen(struct kunit *test, struct test_smmu *s, u32 ssid,
 		KUNIT_EXPECT_TRUE_MSG(test, test_is(&seen, &want),
 				      "StreamID 0x%x, SSID %u", sid, ssid);
 	}
-}
-
-static void test_skip_cmds(struct test_smmu *s)
-{
-	while (test_next_cmd(s))
-		;
 }
 
 static void test_replace_work(struct work_struct *work)
@@ -2271,12 +2391,153 @@ static void test_ats(struct kunit *test)
 	test_free_invs(d);
 	test_free_invs(e);
 }
+
+static unsigned int test_eats(struct test_smmu *s)
+{
+	struct arm_smmu_entry ste;
+
+	test_read_ste(s, 0x10, &ste);
+	return FIELD_GET(STRTAB_STE_1_EATS, ste.w[1]);
+}
+
+/*
+ * A VF has the STU of its PF, which is not set before ATS is enabled there. If
+ * the function has ATS off, EATS would let it send Translated requests, and
+ * nothing answers CMD_ATC_INV (IHI0070 3.9.1.5).
+ */
+static void test_ats_of_function(struct kunit *test, bool vf)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *a = test_paging(test, s, 1);
+	struct arm_smmu_domain *d = test_domain(test, 3);
+	struct pci_dev *pdev, *pf;
+
+	pf = kunit_kzalloc(test, sizeof(*pf), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pf);
+	test_make_ats(test, s);
+	pdev = to_pci_dev(s->master.dev);
+	if (vf) {
+		pdev->is_virtfn = 1;
+		pdev->physfn = pf;
+	}
+
+	KUNIT_ASSERT_EQ(test, 0,
+			arm_smmu_attach_dev(&a->domain, s->master.dev));
+	test_pasid_attach(test, s, d, 3);
+	test_skip_cmds(s);
+	/* Unless the PF was asked for its STU first */
+	if (!vf)
+		KUNIT_EXPECT_TRUE(test, s->ats_on);
+	KUNIT_EXPECT_EQ_MSG(test, s->master.ats_enabled, s->ats_on,
+			    "the driver says that ATS is enabled, the function does not");
+	KUNIT_EXPECT_EQ_MSG(test, test_eats(s), (unsigned int)s->ats_on,
+			    "EATS of a function that has ATS disabled");
+	arm_smmu_inv_range(d, 0x10000, SZ_4K, SZ_4K, true);
+	KUNIT_EXPECT_EQ_MSG(test, test_count_atc(s, 3), s->ats_on ? 2 : 0,
+			    "CMD_ATC_INV for a function that has ATS disabled");
+
+	arm_smmu_detach_dev_pasid(&d->domain, s->master.dev, 3);
+	test_free_invs(a);
+	test_free_invs(d);
+}
+
+static void test_ats_pf(struct kunit *test)
+{
+	test_ats_of_function(test, false);
+}
+
+static void test_ats_vf(struct kunit *test)
+{
+	test_ats_of_function(test, true);
+}
+
+/* From now on no CMD_SYNC completes: CONS does not move. */
+static void test_cmdq_hang(struct test_smmu *s)
+{
+	s->cmdq_held = s->cmdq_index;
+	WRITE_ONCE(s->smmu->cmdq.q.cons_reg,
+		   (u32 __iomem __force *)&s->cmdq_held);
+}
+
+/*
+ * Where the ATC does not answer, the page is reused all the same. EATS must be
+ * clear by then, or the device goes on using it.
+ */
+static void test_atc_timeout(struct kunit *test, bool detach)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *id = test_identity(test, s);
+	struct arm_smmu_domain *d = test_domain(test, 3);
+	struct arm_smmu_domain *e = test_domain(test, 4);
+
+	test_make_ats(test, s);
+	KUNIT_ASSERT_EQ(test, 0,
+			arm_smmu_attach_dev(&id->domain, s->master.dev));
+	test_pasid_attach(test, s, d, 3);
+	test_pasid_attach(test, s, e, 4);
+	KUNIT_EXPECT_EQ(test, test_eats(s), 1U);
+
+	test_cmdq_hang(s);
+	if (detach)
+		arm_smmu_detach_dev_pasid(&d->domain, s->master.dev, 3);
+	else
+		arm_smmu_inv_range(d, 0x10000, SZ_4K, SZ_4K, true);
+	KUNIT_EXPECT_EQ_MSG(test, test_eats(s), 0U,
+			    "EATS is set after CMD_ATC_INV has timed out");
+	test_cmdq_go(s);
+	s->seen = s->cmdq_index;
+
+	if (!detach)
+		arm_smmu_detach_dev_pasid(&d->domain, s->master.dev, 3);
+	arm_smmu_detach_dev_pasid(&e->domain, s->master.dev, 4);
+	test_free_invs(d);
+	test_free_invs(e);
+}
+
+static void test_atc_timeout_unmap(struct kunit *test)
+{
+	test_atc_timeout(test, false);
+}
+
+static void test_atc_timeout_detach(struct kunit *test)
+{
+	test_atc_timeout(test, true);
+}
+
+/* A device that was removed does not answer: nothing is sent to it. */
+static void test_atc_removed(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct test_smmu *s = &ctx->s[0];
+	struct arm_smmu_domain *id = test_identity(test, s);
+	struct arm_smmu_domain *d = test_domain(test, 3);
+
+	test_make_ats(test, s);
+	KUNIT_ASSERT_EQ(test, 0,
+			arm_smmu_attach_dev(&id->domain, s->master.dev));
+	test_pasid_attach(test, s, d, 3);
+	arm_smmu_inv_range(d, 0x10000, SZ_4K, SZ_4K, true);
+	KUNIT_EXPECT_EQ(test, test_count_atc(s, 3), 2);
+
+	to_pci_dev(s->master.dev)->error_state = pci_channel_io_perm_failure;
+	arm_smmu_inv_range(d, 0x10000, SZ_4K, SZ_4K, true);
+	KUNIT_EXPECT_EQ_MSG(test, test_count_atc(s, 3), 0,
+			    "CMD_ATC_INV for a removed device, by an unmap");
+	arm_smmu_detach_dev_pasid(&d->domain, s->master.dev, 3);
+	KUNIT_EXPECT_EQ_MSG(test, test_count_atc(s, 3), 0,
+			    "CMD_ATC_INV for a removed device, by a detach");
+	to_pci_dev(s->master.dev)->error_state = pci_channel_io_normal;
+	test_free_invs(d);
+}
 #endif
 
 static struct kunit_case arm_smmu_v3_cases[] = {
 	KUNIT_CASE(test_cd_bytes),
 	KUNIT_CASE(test_cd_quiet_bytes),
 	KUNIT_CASE(test_ste_bytes),
+	KUNIT_CASE(test_ste_stall_force),
 	KUNIT_CASE(test_cd_store_order),
 	KUNIT_CASE(test_ste_store_order),
 	KUNIT_CASE(test_cd_tables),
@@ -2290,8 +2551,11 @@ static struct kunit_case arm_smmu_v3_cases[] = {
 	KUNIT_CASE(test_attach),
 	KUNIT_CASE(test_attach_order),
 	KUNIT_CASE(test_quiesce),
+	KUNIT_CASE(test_inv_all_with_atc),
+	KUNIT_CASE(test_quiesce_dead),
 	KUNIT_CASE(test_quiesce_in_detach),
 	KUNIT_CASE(test_attach_refused),
+	KUNIT_CASE(test_attach_elsewhere),
 	KUNIT_CASE(test_evtq),
 	KUNIT_CASE(test_detach_evtq),
 	KUNIT_CASE(test_page_response),
@@ -2305,6 +2569,11 @@ static struct kunit_case arm_smmu_v3_cases[] = {
 	KUNIT_CASE(test_rid_replace_below_pasids),
 #ifdef CONFIG_PCI_ATS
 	KUNIT_CASE(test_ats),
+	KUNIT_CASE(test_ats_pf),
+	KUNIT_CASE(test_ats_vf),
+	KUNIT_CASE(test_atc_timeout_unmap),
+	KUNIT_CASE(test_atc_timeout_detach),
+	KUNIT_CASE(test_atc_removed),
 #endif
 	{}
 };
