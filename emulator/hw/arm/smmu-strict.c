@@ -76,6 +76,11 @@ bool smmu_strict_table_lookup(SMMUState *bs, SMMUTransCfg *cfg,
         return false;
     }
 
+    if (smmu_is_silent(cfg)) {
+        *pte = hit->table_desc;
+        return true;
+    }
+
     if (ldq_le_dma(&address_space_memory, pte_addr, &now,
                    MEMTXATTRS_UNSPECIFIED) != MEMTX_OK ||
         ((now ^ hit->table_desc) & TABLE_DESC_USED)) {

@@ -74,13 +74,22 @@ MemTxResult smmuv3_cfg_read(SMMUv3State *s, const SMMURequest *req,
     CachedCfg *entry;
     MemTxResult r;
 
+    if (ARM_SMMU(s)->strict && req && !req->fresh) {
+        entry = g_hash_table_lookup(sva->cfg, &key);
+        if (entry && req->silent) {
+            memcpy(buf, entry->data, len);
+            return MEMTX_OK;
+        }
+    } else {
+        entry = NULL;
+    }
+
     r = dma_memory_read(&address_space_memory, addr, buf, len,
                         MEMTXATTRS_UNSPECIFIED);
     if (!ARM_SMMU(s)->strict || !req || req->fresh) {
         return r;
     }
 
-    entry = g_hash_table_lookup(sva->cfg, &key);
     if (entry) {
         sva->cfg_hits++;
         if (r != MEMTX_OK || memcmp(entry->data, buf, len)) {
@@ -91,7 +100,7 @@ MemTxResult smmuv3_cfg_read(SMMUv3State *s, const SMMURequest *req,
         return MEMTX_OK;
     }
 
-    sva->cfg_misses++;
+    sva->cfg_misses += !req->silent;
     if (r == MEMTX_OK) {
         entry = g_new0(CachedCfg, 1);
         entry->key = key;

@@ -8,10 +8,9 @@
  * smmuv3-cache.c, and lets faults stall (smmuv3-stall.c).
  *
  * Strict caching (property strict, by default on with any of the above): TLB
- * and configuration caches forget nothing on their own, and an invalidation
- * command takes effect only when the next CMD_SYNC is consumed, as without one
- * it need not have had any effect yet (IHI 0070, 4.7.3). CMD_RESUME and
- * CMD_STALL_TERM act at once.
+ * and configuration caches keep entries until they are invalidated, and
+ * invalidations act and complete as late, or as early, as permitted
+ * (smmuv3-sync.c). CMD_RESUME and CMD_STALL_TERM act at once.
  *
  * Limits: stage 2 is not checked for stale entries; entries are not shared as
  * global (nG is ignored); XN bits are ignored; events are not merged.
@@ -29,12 +28,6 @@
 #include "smmu-internal.h"
 
 #define MAX_SSIDSIZE 20
-
-/*
- * Invalidations that may await a CMD_SYNC. Beyond this they act at once, which
- * is permitted, so that a guest that never syncs cannot use up our memory.
- */
-#define MAX_DEFERRED 65536
 
 static const PCIIOMMUOps smmuv3_sva_ops;
 
@@ -101,6 +94,7 @@ static bool register_stats(SMMUv3State *s, Error **errp)
     g_array_append_vals(stats, base, ARRAY_SIZE(base));
     if (sva) {
         IOMMUStat more[] = {
+            { "cmd.fence", &sva->cmd_fence },
             { "cfg.hit", &sva->cfg_hits },
             { "cfg.miss", &sva->cfg_misses },
             { "tlb.full", &bs->iotlb_full },
@@ -179,7 +173,7 @@ bool smmuv3_sva_realize(SMMUv3State *s, Error **errp)
 
     if (s->ssidsize || s->stall || bs->strict) {
         s->sva = g_new0(SMMUv3SVA, 1);
-        g_queue_init(&s->sva->deferred);
+        smmuv3_sync_init(s);
         smmuv3_cfg_init(s);
         smmuv3_stall_init(s);
         pci_setup_iommu(bs->primary_bus, &smmuv3_sva_ops, bs);
@@ -205,7 +199,7 @@ void smmuv3_sva_init_idr(SMMUv3State *s)
 void smmuv3_sva_reset(SMMUv3State *s)
 {
     if (s->sva) {
-        g_queue_clear_full(&s->sva->deferred, g_free);
+        smmuv3_sync_reset(s);
         smmuv3_stall_terminate(s, 0, 0);
     }
 }
@@ -349,6 +343,53 @@ static hwaddr untag(const SMMUTransCfg *cfg, hwaddr addr)
            sextract64(addr, 0, 56) : addr;
 }
 
+static SMMUTranslationStatus translate_locked(SMMUDevice *sdev, hwaddr addr,
+                                              IOMMUAccessFlags access,
+                                              SMMUTransCfg *cfg,
+                                              SMMUEventInfo *event,
+                                              SMMUTLBEntry **entry)
+{
+    SMMUv3State *s = sdev->smmu;
+
+    if (!smmu_enabled(s)) {
+        return FIELD_EX32(s->gbpa, GBPA, ABORT) ? SMMU_TRANS_ABORT :
+                                                  SMMU_TRANS_DISABLE;
+    }
+    if (smmuv3_decode_config(sdev, cfg, event)) {
+        return SMMU_TRANS_ERROR;
+    }
+    if (cfg->aborted) {
+        return SMMU_TRANS_ABORT;
+    }
+    if (cfg->bypassed) {
+        return SMMU_TRANS_BYPASS;
+    }
+    return smmuv3_do_translate(s, untag(cfg, addr), cfg, event, access, entry,
+                               SMMU_CLASS_IN);
+}
+
+/**
+ * smmuv3_sva_fetch - fill the caches as a request would
+ * @sdev: the device, of an SMMU that is locked
+ * @req: attributes of the request, which is silent
+ * @addr: address
+ * @access: IOMMU_RO or IOMMU_WO
+ *
+ * Return: true if there is a translation that permits the access
+ */
+bool smmuv3_sva_fetch(SMMUDevice *sdev, const SMMURequest *req, hwaddr addr,
+                      IOMMUAccessFlags access)
+{
+    SMMUEventInfo event = {
+        .sid = smmu_get_sid(sdev), .inval_ste_allowed = true,
+    };
+    SMMUTransCfg cfg = { .req = req };
+    SMMUTLBEntry *entry;
+
+    return translate_locked(sdev, addr, access, &cfg, &event, &entry) ==
+           SMMU_TRANS_SUCCESS;
+}
+
 /**
  * translate - a request enters the SMMU
  * @sdev: who sent it
@@ -378,26 +419,16 @@ static int translate(SMMUDevice *sdev, const SMMURequest *req, hwaddr addr,
         .perm = IOMMU_RW,
     };
 
+    smmuv3_sync_note_request(sdev, req, addr, access);
+
     qemu_mutex_lock(&s->mutex);
 
-    if (!smmu_enabled(s)) {
-        status = FIELD_EX32(s->gbpa, GBPA, ABORT) ? SMMU_TRANS_ABORT :
-                                                    SMMU_TRANS_DISABLE;
-    } else if (smmuv3_decode_config(sdev, &cfg, &event)) {
-        status = SMMU_TRANS_ERROR;
-    } else if (cfg.aborted) {
-        status = SMMU_TRANS_ABORT;
-    } else if (cfg.bypassed) {
-        status = SMMU_TRANS_BYPASS;
-    } else {
-        status = smmuv3_do_translate(s, untag(&cfg, addr), &cfg, &event,
-                                     access, &entry, SMMU_CLASS_IN);
-        if (status == SMMU_TRANS_SUCCESS) {
-            out->iova = addr & ~entry->entry.addr_mask;
-            out->translated_addr = entry->entry.translated_addr;
-            out->addr_mask = entry->entry.addr_mask;
-            out->perm = entry->entry.perm & entry->parent_perm;
-        }
+    status = translate_locked(sdev, addr, access, &cfg, &event, &entry);
+    if (status == SMMU_TRANS_SUCCESS) {
+        out->iova = addr & ~entry->entry.addr_mask;
+        out->translated_addr = entry->entry.translated_addr;
+        out->addr_mask = entry->entry.addr_mask;
+        out->perm = entry->entry.perm & entry->parent_perm;
     }
 
     qemu_mutex_unlock(&s->mutex);
@@ -526,34 +557,16 @@ void smmuv3_sva_count_cmd(SMMUv3State *s, Cmd *cmd)
 
     if (all) {
         s->cfgi_all_count++;
+    } else if (s->sva && CMD_TYPE(cmd) == SMMU_CMD_SYNC && !CMD_SYNC_CS(cmd)) {
+        /* Completion is not signalled: it only orders commands */
+        s->sva->cmd_fence++;
     } else {
         s->cmd_count[CMD_TYPE(cmd)]++;
     }
 }
 
-/**
- * smmuv3_sva_replay_cmd - what is due before a command
- * @s: SMMU
- * @cmd: the command at the head of the queue; the oldest deferred invalidation
- *       takes its place if it is a CMD_SYNC (out)
- *
- * Return: true if @cmd was replaced
- */
-bool smmuv3_sva_replay_cmd(SMMUv3State *s, Cmd *cmd)
-{
-    g_autofree Cmd *due = NULL;
-
-    if (s->sva && CMD_TYPE(cmd) == SMMU_CMD_SYNC) {
-        due = g_queue_pop_head(&s->sva->deferred);
-    }
-    if (due) {
-        *cmd = *due;
-    }
-    return due;
-}
-
 /* IHI 0070, 4.1.3 and the descriptions of the commands */
-static bool is_legal(SMMUv3State *s, Cmd *cmd)
+bool smmuv3_cmd_is_legal(SMMUv3State *s, Cmd *cmd)
 {
     switch (CMD_TYPE(cmd)) {
     case SMMU_CMD_PREFETCH_CONFIG:
@@ -621,20 +634,22 @@ bool smmuv3_sva_cmd(SMMUv3State *s, Cmd *cmd, bool replayed, SMMUCmdError *err)
         return false;
     }
 
-    if (!is_legal(s, cmd)) {
+    sva->acted = false;
+    if (!smmuv3_cmd_is_legal(s, cmd)) {
         *err = SMMU_CERROR_ILL;
         return true;
     }
 
-    if (!replayed && ARM_SMMU(s)->strict && (is_cfgi(cmd) || is_tlbi(cmd)) &&
-        g_queue_get_length(&sva->deferred) < MAX_DEFERRED) {
-        g_queue_push_tail(&sva->deferred, g_memdup2(cmd, sizeof(*cmd)));
-        return true;
-    }
-
-    if (is_cfgi(cmd)) {
-        smmuv3_cfg_inval(s, cmd);
-        return true;
+    if (is_cfgi(cmd) || is_tlbi(cmd)) {
+        if (!replayed && smmuv3_sync_defer(s, cmd)) {
+            return true;
+        }
+        sva->acted = true;
+        if (is_cfgi(cmd)) {
+            smmuv3_cfg_inval(s, cmd);
+            return true;
+        }
+        return false;
     }
 
     switch (CMD_TYPE(cmd)) {
@@ -646,5 +661,14 @@ bool smmuv3_sva_cmd(SMMUv3State *s, Cmd *cmd, bool replayed, SMMUCmdError *err)
         return true;
     default:
         return false;
+    }
+}
+
+/* A command was executed, by smmuv3_sva_cmd() or the base model */
+void smmuv3_sva_cmd_done(SMMUv3State *s)
+{
+    if (s->sva && s->sva->acted) {
+        s->sva->acted = false;
+        smmuv3_sync_refill(s);
     }
 }

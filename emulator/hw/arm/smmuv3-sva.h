@@ -7,6 +7,7 @@
 #define HW_ARM_SMMUV3_SVA_H
 
 #include "hw/arm/smmuv3.h"
+#include "hw/misc/iommu-choice.h"
 #include "smmuv3-internal.h"
 
 typedef struct SMMUv3Stall SMMUv3Stall;
@@ -20,10 +21,48 @@ typedef enum SMMUCfgKind {
     SMMU_CFG_CD,
 } SMMUCfgKind;
 
+/* Property x-wild: the liberties that strict caching takes. For tests. */
+#define SMMU_WILD_EARLY     (1u << 0)   /* invalidate before the CMD_SYNC */
+#define SMMU_WILD_ORDER     (1u << 1)   /* or then, in any order */
+#define SMMU_WILD_REFILL    (1u << 2)   /* repeat requests in between */
+
+/* How far a CMD_SYNC has got */
+typedef enum SMMUSyncState {
+    SMMU_SYNC_NONE,             /* there is none at the head of the queue */
+    SMMU_SYNC_DELAY,            /* it waits until sync_due */
+    SMMU_SYNC_ACT,              /* deferred invalidations act */
+    SMMU_SYNC_DRAIN,            /* accesses in flight end at sync_due */
+} SMMUSyncState;
+
+/* A request that is repeated to refill the caches */
+typedef struct SMMURecent {
+    SMMUDevice *sdev;
+    SMMURequest req;
+    hwaddr addr;
+    IOMMUAccessFlags access;
+} SMMURecent;
+
 /* Protected by the BQL, and cfg also by SMMUv3State.mutex */
 struct SMMUv3SVA {
     GHashTable *cfg;            /* cached configuration structures */
     GQueue deferred;            /* Cmd: invalidations that await a CMD_SYNC */
+    bool acted;                 /* the command was an invalidation, and acted */
+
+    SMMUSyncState sync;
+    int64_t sync_due;
+    QEMUTimer *sync_timer;
+
+    SMMURecent recent[64];      /* a ring */
+    uint32_t nr_recent;         /* that were ever put into it */
+    uint32_t refills;           /* that are left before the next CMD_SYNC */
+
+    IOMMUChoice sync_choice;    /* of the delay of each CMD_SYNC */
+    IOMMUChoice early_choice;   /* of when each invalidation acts */
+    IOMMUChoice order_choice;
+    IOMMUChoice fetch_choice;   /* of what is fetched ahead */
+    IOMMUChoice torn_choice;
+    IOMMUChoice stall_choice;
+
     SMMUTransCfg notify_cfg;    /* scratch of smmuv3_sva_get_config() */
 
     SMMUv3StallList unreported; /* faults whose event is not written yet */
@@ -31,6 +70,7 @@ struct SMMUv3SVA {
     SMMUv3StallList answered;   /* whose requester is to be called */
     QEMUTimer *answer_timer;
 
+    uint64_t cmd_fence;
     uint64_t cfg_hits;
     uint64_t cfg_misses;
     uint64_t cfg_stale;
@@ -55,10 +95,25 @@ SMMUTransCfg *smmuv3_sva_get_config(SMMUDevice *sdev, SMMUEventInfo *event);
 IOMMUTLBEntry smmuv3_sva_translate_mr(SMMUDevice *sdev, hwaddr addr,
                                       IOMMUAccessFlags flag);
 
+bool smmuv3_sva_fetch(SMMUDevice *sdev, const SMMURequest *req, hwaddr addr,
+                      IOMMUAccessFlags access);
+
 void smmuv3_sva_count_cmd(SMMUv3State *s, Cmd *cmd);
-bool smmuv3_sva_replay_cmd(SMMUv3State *s, Cmd *cmd);
+bool smmuv3_cmd_is_legal(SMMUv3State *s, Cmd *cmd);
 bool smmuv3_sva_cmd(SMMUv3State *s, Cmd *cmd, bool replayed,
                     SMMUCmdError *err);
+void smmuv3_sva_cmd_done(SMMUv3State *s);
+
+/* smmuv3-sync.c: when commands act and complete */
+void smmuv3_sync_init(SMMUv3State *s);
+void smmuv3_sync_reset(SMMUv3State *s);
+void smmuv3_sync_cancel(SMMUv3State *s);
+bool smmuv3_sync_pending(SMMUv3State *s, Cmd *cmd);
+bool smmuv3_sync_replay(SMMUv3State *s, Cmd *cmd);
+bool smmuv3_sync_defer(SMMUv3State *s, const Cmd *cmd);
+void smmuv3_sync_note_request(SMMUDevice *sdev, const SMMURequest *req,
+                              hwaddr addr, IOMMUAccessFlags access);
+void smmuv3_sync_refill(SMMUv3State *s);
 
 /* smmuv3-cache.c: configuration structures */
 void smmuv3_cfg_init(SMMUv3State *s);

@@ -149,6 +149,7 @@
 
 #define NR_QUEUES       6
 #define STEP_NS         100000
+#define SYNC_STEP_NS    10000
 #define MAX_STEPS       200
 
 typedef struct Bench {
@@ -207,9 +208,25 @@ static void cmd(Bench *b, uint8_t op, uint32_t flags, uint32_t word1,
     set_reg(b, CMDQ_PROD, b->cmd_prod);
 }
 
+/* Let time pass until the queue is consumed, or stops at an error */
+static void drain(Bench *b)
+{
+    int i;
+
+    for (i = 0; i < MAX_STEPS; i++) {
+        if (reg(b, CMDQ_CONS) == b->cmd_prod ||
+            ((reg(b, GERROR) ^ reg(b, GERRORN)) & 1)) {
+            return;
+        }
+        qtest_clock_step(b->qts, SYNC_STEP_NS);
+    }
+    g_assert_not_reached();
+}
+
 static void cmd_sync(Bench *b)
 {
     cmd(b, SYNC, 0, 0, 0);
+    drain(b);
     g_assert_cmphex(reg(b, CMDQ_CONS), ==, b->cmd_prod);
 }
 
@@ -231,6 +248,7 @@ static void resume(Bench *b, uint32_t sid, uint16_t stag, uint32_t action)
 /* An error stops the queue until it is acknowledged: take it off */
 static void expect_cmd_error(Bench *b, int error)
 {
+    drain(b);
     g_assert_cmphex(extract32(reg(b, CMDQ_CONS), 24, 7), ==, error);
     g_assert_cmphex((reg(b, GERROR) ^ reg(b, GERRORN)) & 1, ==, 1);
     b->cmd_prod = (b->cmd_prod - 1) & MAKE_64BIT_MASK(0, QUEUE_LOG2 + 1);
@@ -497,12 +515,15 @@ static void setup(Bench *b)
     setup_dev(b, 1);
 }
 
+/* Invalidations act at the CMD_SYNC, in order; "props" may say otherwise */
+#define TAME    "-global arm-smmuv3.x-wild=0 "
+
 static Bench start_small(const char *props, int evt_log2)
 {
     Bench b = { .next_table = TABLES, .evt_log2 = evt_log2 };
 
     b.qts = qtest_initf("-M virt,iommu=smmuv3,highmem-ecam=off "
-                        "-cpu cortex-a57 -m 128M -nodefaults %s "
+                        "-cpu cortex-a57 -m 128M -nodefaults " TAME "%s "
                         "-device svadev,addr=%d,nr-queues=%d "
                         "-device svadev,addr=%d,nr-queues=%d", props, SLOT,
                         NR_QUEUES, SLOT + 1, NR_QUEUES);
@@ -1341,7 +1362,8 @@ static void test_strict(void)
     g_assert_cmpuint(counter(&b, "cmd.tlbi_nh_asid"), ==, 1);
     g_assert_cmpuint(counter(&b, "cmd.cfgi_cd"), ==, 1);
     g_assert_cmpuint(counter(&b, "cmd.cfgi_all"), ==, 1);
-    g_assert_cmpuint(counter(&b, "cmd.sync"), ==, 3);
+    g_assert_cmpuint(counter(&b, "cmd.fence"), ==, 3);
+    g_assert_cmpuint(counter(&b, "cmd.sync"), ==, 0);
     stop(&b);
 
     /* Without strict caching, at once */
@@ -1509,7 +1531,7 @@ static void test_sync(void)
     put_cmd(&b, 3, CFGI_CD_ALL, SID, 0);
     b.cmd_prod = 4;
     set_reg(&b, CMDQ_PROD, b.cmd_prod);
-    g_assert_cmphex(reg(&b, CMDQ_CONS), ==, b.cmd_prod);
+    drain(&b);
 
     set_cd(&b, cd_of(1), 0, 0);
     faults(&b, 1, VA, F_TRANSLATION);
@@ -1524,8 +1546,207 @@ static void test_sync(void)
     put_cmd(&b, b.cmd_prod + 2, SYNC, 0, 0);
     b.cmd_prod += 2;
     set_reg(&b, CMDQ_PROD, b.cmd_prod + 1);
+    drain(&b);
     g_assert_cmphex(reg(&b, CMDQ_CONS), ==, 1 << 24 | (b.cmd_prod - 1));
     expect_cmd_error(&b, 1);
+    stop(&b);
+}
+
+#define WILD(bits) "-global arm-smmuv3.x-wild=" #bits " "
+#define SYNC_1MS   "-global arm-smmuv3.x-sync-ns=1000000 "
+
+static bool sync_is_pending(Bench *b)
+{
+    return reg(b, CMDQ_CONS) != b->cmd_prod;
+}
+
+/* A CMD_SYNC completes later than the store to the doorbell */
+static void test_sync_time(void)
+{
+    Bench b = start(SSID16 SYNC_1MS);
+    uint64_t ttb;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    reaches(&b, 1, VA, DATA);
+    map(&b, ttb, VA, 0);
+
+    /* What follows in the queue waits too */
+    tlbi_va(&b, 1, VA, true);
+    cmd(&b, SYNC, 0, 0, 0);
+    cmd(&b, SYNC, 2 << 12, 0, 0);
+    qtest_clock_step(b.qts, 990000);
+    g_assert_cmphex(reg(&b, CMDQ_CONS), ==, b.cmd_prod - 2);
+    qtest_clock_step(b.qts, 20000);
+    g_assert_cmphex(reg(&b, CMDQ_CONS), ==, b.cmd_prod - 1);
+    faults(&b, 1, VA, F_TRANSLATION);
+    qtest_clock_step(b.qts, 1000000);
+    g_assert(!sync_is_pending(&b));
+    g_assert_cmpuint(counter(&b, "cmd.fence"), ==, 1);
+    g_assert_cmpuint(counter(&b, "cmd.sync"), ==, 1);
+
+    /* The queue is disabled meanwhile: the CMD_SYNC starts anew */
+    map(&b, ttb, VA, DATA | PTE_RW);
+    reaches(&b, 1, VA, DATA);
+    map(&b, ttb, VA, 0);
+    tlbi_va(&b, 1, VA, true);
+    cmd(&b, SYNC, 0, 0, 0);
+    qtest_clock_step(b.qts, 900000);
+    set_reg(&b, CR0, CR0_ALL & ~CR0_CMDQEN);
+    qtest_clock_step(b.qts, 5000000);
+    g_assert(sync_is_pending(&b));
+    set_reg(&b, CR0, CR0_ALL);
+    qtest_clock_step(b.qts, 900000);
+    g_assert(sync_is_pending(&b));
+    qtest_clock_step(b.qts, 100000);
+    g_assert(!sync_is_pending(&b));
+    faults(&b, 1, VA, F_TRANSLATION);
+
+    /* A reset in the middle, and QEMU ends in the middle */
+    cmd(&b, SYNC, 0, 0, 0);
+    g_assert(sync_is_pending(&b));
+    qtest_system_reset(b.qts);
+    b.cmd_prod = 0;
+    b.evt_cons = 0;
+    setup(&b);
+    qtest_clock_step(b.qts, 2000000);
+    g_assert_cmphex(reg(&b, CMDQ_CONS), ==, 0);
+    cmd_sync(&b);
+    cmd(&b, SYNC, 0, 0, 0);
+    g_assert(sync_is_pending(&b));
+    stop(&b);
+}
+
+/* Without x-sync-ns the time is seeded, and within bounds */
+static uint64_t sync_times(const char *props)
+{
+    Bench b = start(props);
+    uint64_t sum = 0;
+    int i, us;
+
+    for (i = 0; i < 8; i++) {
+        cmd(&b, SYNC, 0, 0, 0);
+        for (us = 0; sync_is_pending(&b); us++) {
+            g_assert_cmpint(us, <=, 200);
+            qtest_clock_step(b.qts, 1000);
+        }
+        g_assert_cmpint(us, >=, 2);
+        sum = sum * 201 + us;
+    }
+    stop(&b);
+    return sum;
+}
+
+static void test_sync_seed(void)
+{
+    uint64_t one = sync_times(SSID16);
+
+    g_assert_cmphex(one, ==, sync_times(SSID16));
+    g_assert_cmphex(one, !=,
+                    sync_times(SSID16 "-global arm-smmuv3.x-seed=2 "));
+}
+
+/* An invalidation may act before its CMD_SYNC: what is fetched then stays */
+static void test_early(void)
+{
+    Bench b = start(SSID16 WILD(1));
+    uint64_t ttb;
+    int i, early = 0;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+
+    for (i = 0; i < 32; i++) {
+        map(&b, ttb, VA, DATA | PTE_RW);
+        cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+        cmd_sync(&b);
+        cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+        cmd_sync(&b);
+        reaches(&b, 1, VA, DATA);
+
+        tlbi_va(&b, 1, VA, true);
+        map(&b, ttb, VA, (DATA + PAGE) | PTE_RW);
+        put(&b, DATA, 0);
+        g_assert_cmpuint(dma_write(&b, 1, VA, 1), ==, SVADEV_STATUS_OK);
+        if (get(&b, DATA)) {
+            /* It has not acted, as the stale hit shows, and does now */
+            cmd_sync(&b);
+            reaches(&b, 1, VA, DATA + PAGE);
+        } else {
+            /* It has: it does not cover what was fetched since */
+            early++;
+            map(&b, ttb, VA, 0);
+            cmd_sync(&b);
+            reaches(&b, 1, VA, DATA + PAGE);
+        }
+        g_assert_cmpuint(counter(&b, "stale.tlb"), ==, i + 1);
+    }
+    g_assert_cmpint(early, >, 0);
+    g_assert_cmpint(early, <, 32);
+    stop(&b);
+}
+
+/*
+ * TLBI before CFGI, without a CMD_SYNC between: recent requests refill the TLB
+ * through the CD that is still cached (IHI 0070, 4.3.6).
+ */
+static void test_refill(void)
+{
+    Bench b = start(SSID16 WILD(6));
+    uint64_t ttb = 0;
+    int i, refilled = 0;
+
+    linear(&b, SID);
+
+    for (i = 0; i < 32; i++) {
+        ttb = one_page(&b, 1, 1, 0, DATA);
+        cmd(&b, CFGI_CD_ALL, 0, SID, 0);
+        cmd_sync(&b);
+        cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+        cmd_sync(&b);
+        reaches(&b, 1, VA, DATA);
+
+        set_cd(&b, cd_of(1), 0, 0);
+        cmd(&b, CFGI_CD_ALL, 0, SID, 0);
+        cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+        cmd_sync(&b);
+        faults(&b, 1, VA, C_BAD_CD);
+
+        /* Another address space of that ASID, with a hole */
+        map(&b, ttb, VA, 0);
+        set_cd(&b, cd_of(1), CD_BASE | CD_ASID(1), ttb);
+        cfgi_cd(&b, SID, 1, true);
+        cmd_sync(&b);
+        if (dma_read(&b, 1, VA) == SVADEV_STATUS_OK) {
+            refilled++;
+        } else {
+            expect_event(&b, F_TRANSLATION);
+        }
+    }
+    /* In one of the two orders, and by nothing that is counted */
+    g_assert_cmpint(refilled, >, 0);
+    g_assert_cmpint(refilled, <, 32);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, refilled);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 0);
+    g_assert_cmpuint(counter(&b, "tlb.hit") + counter(&b, "tlb.miss"), ==, 64);
+
+    /* In the right order there is nothing left */
+    for (i = 0; i < 16; i++) {
+        map(&b, ttb, VA, DATA | PTE_RW);
+        cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+        cmd_sync(&b);
+        reaches(&b, 1, VA, DATA);
+        map(&b, ttb, VA, 0);
+        set_cd(&b, cd_of(1), 0, 0);
+        cfgi_cd(&b, SID, 1, true);
+        cmd_sync(&b);
+        cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+        cmd_sync(&b);
+        set_cd(&b, cd_of(1), CD_BASE | CD_ASID(1), ttb);
+        cfgi_cd(&b, SID, 1, true);
+        cmd_sync(&b);
+        faults(&b, 1, VA, F_TRANSLATION);
+    }
     stop(&b);
 }
 
@@ -2156,6 +2377,7 @@ static void test_garbage(void)
 
         /* A random command: it is executed, or it is an error */
         cmd(&b, random64(), (uint32_t)random64() << 8, random64(), random64());
+        drain(&b);
         if (extract32(reg(&b, CMDQ_CONS), 0, QUEUE_LOG2 + 1) != b.cmd_prod) {
             expect_cmd_error(&b, 1);
         }
@@ -2217,6 +2439,10 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-sva/cache/strict", test_strict);
     qtest_add_func("/smmuv3-sva/cache/commands", test_commands);
     qtest_add_func("/smmuv3-sva/cache/sync", test_sync);
+    qtest_add_func("/smmuv3-sva/sync/time", test_sync_time);
+    qtest_add_func("/smmuv3-sva/sync/seed", test_sync_seed);
+    qtest_add_func("/smmuv3-sva/sync/early", test_early);
+    qtest_add_func("/smmuv3-sva/sync/refill", test_refill);
     qtest_add_func("/smmuv3-sva/cache/reset", test_reset);
     qtest_add_func("/smmuv3-sva/cache/full", test_full);
     qtest_add_func("/smmuv3-sva/cache/granules", test_granules);

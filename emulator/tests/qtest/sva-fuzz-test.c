@@ -776,6 +776,8 @@ static void put_cmd(Fuzz *f, int i, uint64_t dword0, uint64_t dword1)
 
 static void setup_smmu(Fuzz *f)
 {
+    int i;
+
     smmu_set(f, CR0, 0);
     smmu_set(f, GERRORN, smmu_get(f, GERROR));
     smmu_set(f, GBPA, GBPA_UPDATE | GBPA_ABORT);
@@ -796,6 +798,9 @@ static void setup_smmu(Fuzz *f)
     put_cmd(f, 2, SYNC, 0);
     smmu_set(f, CR0, CR0_CMDQEN);
     smmu_set(f, CMDQ_PROD, 3);
+    for (i = 0; i < 1000 && smmu_get(f, CMDQ_CONS) != 3; i++) {
+        qtest_clock_step(f->qts, 1000);
+    }
     g_assert_cmphex(smmu_get(f, CMDQ_CONS), ==, 3);
     g_assert_cmphex(smmu_get(f, GERROR), ==, smmu_get(f, GERRORN));
     g_assert_cmpuint(counter(f, "stall.now"), ==, 0);
