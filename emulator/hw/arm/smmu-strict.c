@@ -120,8 +120,82 @@ void smmu_strict_table_insert(SMMUState *bs, SMMUTransCfg *cfg,
     new->level = level;
     new->granule = granule_sz;
     new->table_desc = pte;
+    smmu_strict_note_root(bs, cfg, new);
 
     g_hash_table_replace(bs->iotlb, key, new);
+}
+
+/* Note where the walk began that found @entry */
+void smmu_strict_note_root(SMMUState *bs, SMMUTransCfg *cfg,
+                           SMMUTLBEntry *entry)
+{
+    if (bs->strict && cfg->stage == SMMU_STAGE_1) {
+        SMMUTransTableInfo *tt = select_tt(cfg, entry->entry.iova);
+
+        entry->ttb = tt->ttb;
+        entry->tsz = tt->tsz;
+    }
+}
+
+/**
+ * smmu_strict_lookup - look for a translation whose table is disabled
+ * @bs: SMMU state which includes the TLB
+ * @cfg: translation config, whose granule and input size are not known
+ * @iova: address
+ *
+ * EPD0 and EPD1 make TLB misses fault. Hits go on until the entries are
+ * invalidated (IHI 0070, 5.4).
+ */
+SMMUTLBEntry *smmu_strict_lookup(SMMUState *bs, const SMMUTransCfg *cfg,
+                                 dma_addr_t iova)
+{
+    SMMUTLBEntry *entry;
+    int tg, level;
+
+    if (!caches_tables(bs, cfg)) {
+        return NULL;
+    }
+
+    for (tg = 1; tg <= 3; tg++) {
+        for (level = 0; level < VMSA_LEVELS; level++) {
+            SMMUIOTLBKey key =
+                smmu_get_iotlb_key(cfg->asid, cfg->s2cfg.vmid,
+                                   iova & level_page_mask(level, tg * 2 + 10),
+                                   tg, level);
+
+            entry = g_hash_table_lookup(bs->iotlb, &key);
+            if (entry) {
+                bs->iotlb_hits += !smmu_is_silent(cfg);
+                return entry;
+            }
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Does an entry grant at @iova what the tables in memory do not? One that
+ * grants less than they do is not stale: software need not invalidate to relax
+ * a permission, nor does hardware that updates the dirty state of a page. Nor
+ * is one whose Access flag has been cleared since.
+ *
+ * Sets @now to the entry that a walk finds, whose perm is IOMMU_NONE if there
+ * is no translation.
+ */
+static bool differs(SMMUState *bs, const SMMUTransCfg *cfg, dma_addr_t iova,
+                    const SMMUTLBEntry *hit, SMMUTLBEntry *now)
+{
+    const SMMURequest req = { .fresh = true };
+    SMMUTransCfg fresh = *cfg;
+    SMMUPTWEventInfo info = {};
+
+    fresh.req = &req;
+    fresh.affd = true;
+    *now = (SMMUTLBEntry) {};
+
+    return smmu_ptw(bs, &fresh, iova, IOMMU_NONE, now, &info) ||
+           CACHED_ENTRY_TO_ADDR(hit, iova) != CACHED_ENTRY_TO_ADDR(now, iova) ||
+           (hit->entry.perm & ~now->entry.perm) || (hit->ap & ~now->ap & 0x1);
 }
 
 /**
@@ -130,35 +204,114 @@ void smmu_strict_table_insert(SMMUState *bs, SMMUTransCfg *cfg,
  * @cfg: translation config
  * @iova: address that hit
  * @hit: the entry it hit
- *
- * An entry that grants less than memory does is not stale: software need not
- * invalidate to relax a permission. Nor is one whose Access flag has been
- * cleared since.
  */
 void smmu_strict_check_hit(SMMUState *bs, SMMUTransCfg *cfg, dma_addr_t iova,
                            const SMMUTLBEntry *hit)
 {
-    const SMMURequest req = { .fresh = true };
-    SMMUTransCfg fresh = *cfg;
-    SMMUPTWEventInfo info = {};
-    SMMUTLBEntry now = {};
-    bool gone;
+    SMMUTLBEntry now;
 
-    if (cfg->stage != SMMU_STAGE_1) {
-        return;
-    }
-
-    fresh.req = &req;
-    fresh.affd = true;
-
-    gone = smmu_ptw(bs, &fresh, iova, IOMMU_NONE, &now, &info);
-    if (gone ||
-        CACHED_ENTRY_TO_ADDR(hit, iova) != CACHED_ENTRY_TO_ADDR(&now, iova) ||
-        (hit->entry.perm & ~now.entry.perm) || (hit->ap & ~now.ap & 0x1)) {
+    if (cfg->stage == SMMU_STAGE_1 && differs(bs, cfg, iova, hit, &now)) {
         bs->iotlb_stale++;
         trace_smmu_strict_stale(cfg->asid, cfg->s2cfg.vmid, iova,
                                 CACHED_ENTRY_TO_ADDR(hit, iova),
-                                hit->entry.perm, gone ? -1 : now.entry.perm);
+                                hit->entry.perm, now.entry.perm);
+    }
+}
+
+/* Is the descriptor of a table at @level still what a walk to there finds? */
+static bool table_differs(SMMUTransCfg *cfg, const SMMUTLBEntry *entry)
+{
+    SMMUTransTableInfo *tt = select_tt(cfg, entry->entry.iova);
+    int granule_sz = tt->granule_sz, stride = VMSA_STRIDE(granule_sz);
+    int inputsize = 64 - tt->tsz, level = 4 - (inputsize - 4) / stride;
+    dma_addr_t base = extract64(tt->ttb, 0, cfg->oas) &
+                      ~VMSA_IDXMSK(inputsize, stride, level);
+    uint64_t pte;
+
+    for (; level <= entry->level; level++) {
+        uint32_t offset = iova_level_offset(entry->entry.iova, inputsize,
+                                            level, granule_sz);
+
+        if (ldq_le_dma(&address_space_memory, base + offset * sizeof(pte),
+                       &pte, MEMTXATTRS_UNSPECIFIED) != MEMTX_OK ||
+            !is_table_pte(pte, level)) {
+            return true;
+        }
+        base = PTE_ADDRESS(pte, granule_sz);
+    }
+    return (pte ^ entry->table_desc) & TABLE_DESC_USED;
+}
+
+/* The context that an entry belongs to; NULL if there is none any more */
+static SMMUTransCfg *context_of(GArray *contexts, const SMMUIOTLBKey *key,
+                                const SMMUTLBEntry *entry)
+{
+    int i;
+
+    for (i = 0; i < contexts->len; i++) {
+        SMMUTransCfg *cfg = &g_array_index(contexts, SMMUTransCfg, i);
+        SMMUTransTableInfo *tt;
+
+        if (cfg->asid != key->asid || cfg->s2cfg.vmid != key->vmid) {
+            continue;
+        }
+        tt = select_tt(cfg, key->iova);
+        if (tt && !tt->disabled && tt->ttb == entry->ttb &&
+            tt->tsz == entry->tsz && tt->granule_sz == entry->granule) {
+            return cfg;
+        }
+    }
+    return NULL;
+}
+
+static bool leaf_differs(SMMUState *bs, SMMUTransCfg *cfg,
+                         const SMMUTLBEntry *entry)
+{
+    uint64_t offset = 0;
+    SMMUTLBEntry now;
+
+    /* A block may have become a table of smaller ones */
+    while (offset <= entry->entry.addr_mask) {
+        if (differs(bs, cfg, entry->entry.iova + offset, entry, &now)) {
+            return true;
+        }
+        offset = (offset | now.entry.addr_mask) + 1;
+    }
+    return false;
+}
+
+/**
+ * smmu_strict_audit - compare the TLB with the tables in memory
+ * @bs: SMMU state which includes the TLB
+ * @contexts: SMMUTransCfg of all stage-1 contexts that exist now
+ * @leaves: number of translations that memory contradicts (out)
+ * @tables: number of table descriptors that it contradicts (out)
+ */
+void smmu_strict_audit(SMMUState *bs, GArray *contexts, uint64_t *leaves,
+                       uint64_t *tables)
+{
+    GHashTableIter iter;
+    SMMUTLBEntry *entry;
+    SMMUIOTLBKey *key;
+
+    *leaves = 0;
+    *tables = 0;
+
+    g_hash_table_iter_init(&iter, bs->iotlb);
+    while (g_hash_table_iter_next(&iter, (void **)&key, (void **)&entry)) {
+        SMMUTransCfg *cfg;
+
+        if (!entry->tsz) {
+            continue;
+        }
+        cfg = context_of(contexts, key, entry);
+        if (cfg && !(key->table ? table_differs(cfg, entry) :
+                                  leaf_differs(bs, cfg, entry))) {
+            continue;
+        }
+        *(key->table ? tables : leaves) += 1;
+        trace_smmu_strict_left(key->asid, key->vmid, key->iova, key->level,
+                               key->table, cfg != NULL);
     }
 }
 

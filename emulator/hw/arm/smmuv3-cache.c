@@ -21,6 +21,7 @@ typedef struct CachedCfg {
     uint32_t sid;       /* the first one, if an L1STD */
     uint32_t ssid;      /* the first one, if an L1CD */
     uint32_t span;      /* SIDs of an L1STD, SSIDs of an L1CD, else 1 */
+    uint32_t len;       /* of data */
     uint8_t data[sizeof(STE)];
 } CachedCfg;
 
@@ -108,6 +109,7 @@ MemTxResult smmuv3_cfg_read(SMMUv3State *s, const SMMURequest *req,
         entry->sid = sid;
         entry->ssid = ssid;
         entry->span = span;
+        entry->len = len;
         memcpy(entry->data, buf, len);
         g_hash_table_insert(sva->cfg, &entry->key, entry);
     }
@@ -187,4 +189,21 @@ void smmuv3_cfg_inval(SMMUv3State *s, Cmd *cmd)
     }
 
     g_hash_table_foreach_remove(s->sva->cfg, cfg_is_covered, &range);
+}
+
+/* Count the entries that @is_left is true for */
+void smmuv3_cfg_audit(SMMUv3State *s,
+                      bool (*is_left)(SMMUv3State *s, SMMUCfgKind kind,
+                                      uint32_t sid, uint32_t ssid,
+                                      const void *data, size_t len))
+{
+    GHashTableIter iter;
+    CachedCfg *entry;
+
+    s->sva->left_cfg = 0;
+    g_hash_table_iter_init(&iter, s->sva->cfg);
+    while (g_hash_table_iter_next(&iter, NULL, (void **)&entry)) {
+        s->sva->left_cfg += is_left(s, entry->kind, entry->sid, entry->ssid,
+                                    entry->data, entry->len);
+    }
 }

@@ -100,6 +100,9 @@ static bool register_stats(SMMUv3State *s, Error **errp)
             { "tlb.full", &bs->iotlb_full },
             { "stale.tlb", &bs->iotlb_stale },
             { "stale.cfg", &sva->cfg_stale },
+            { "left.cfg", &sva->left_cfg },
+            { "left.tlb", &sva->left_tlb },
+            { "left.psc", &sva->left_psc },
             { "evt.stall", &sva->evt_stall },
             { "evt.lost", &sva->evt_lost },
             { "stall.now", &sva->stall_now },
@@ -116,6 +119,9 @@ static bool register_stats(SMMUv3State *s, Error **errp)
     ret = iommu_stats_register(OBJECT(s), "smmu.", (IOMMUStat *)stats->data,
                                stats->len, errp);
     g_array_free(stats, true);
+    if (ret && bs->strict) {
+        iommu_stats_set_audit(OBJECT(s), smmuv3_audit, s);
+    }
     return ret;
 }
 

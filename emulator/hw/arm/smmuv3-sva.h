@@ -74,6 +74,9 @@ struct SMMUv3SVA {
     uint64_t cfg_hits;
     uint64_t cfg_misses;
     uint64_t cfg_stale;
+    uint64_t left_cfg;
+    uint64_t left_tlb;
+    uint64_t left_psc;
     uint64_t evt_stall;
     uint64_t evt_lost;
     uint64_t stall_now;
@@ -122,6 +125,17 @@ MemTxResult smmuv3_cfg_read(SMMUv3State *s, const SMMURequest *req,
                             uint32_t span, dma_addr_t addr, void *buf,
                             size_t len);
 void smmuv3_cfg_inval(SMMUv3State *s, Cmd *cmd);
+void smmuv3_cfg_audit(SMMUv3State *s,
+                      bool (*is_left)(SMMUv3State *s, SMMUCfgKind kind,
+                                      uint32_t sid, uint32_t ssid,
+                                      const void *data, size_t len));
+
+/* smmuv3-audit.c: comparison of all caches with memory */
+void smmuv3_audit(void *opaque);
+
+/* smmuv3.c */
+int smmu_find_ste(SMMUv3State *s, uint32_t sid, STE *ste,
+                  const SMMURequest *req, SMMUEventInfo *event);
 
 /* smmuv3-stall.c: stalled faults */
 void smmuv3_stall_init(SMMUv3State *s);

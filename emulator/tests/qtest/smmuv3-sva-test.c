@@ -569,6 +569,15 @@ static uint64_t one_page(Bench *b, uint32_t ssid, uint16_t asid, uint64_t bits,
     return ttb;
 }
 
+/* What an audit finds: structures, translations and table descriptors */
+static void audit(Bench *b, uint64_t cfg, uint64_t tlb, uint64_t psc)
+{
+    qtest_writel(b->qts, MMIO + SVADEV_STAT_LATCH, SVADEV_STAT_LATCH_AUDIT);
+    g_assert_cmpuint(counter(b, "left.cfg"), ==, cfg);
+    g_assert_cmpuint(counter(b, "left.tlb"), ==, tlb);
+    g_assert_cmpuint(counter(b, "left.psc"), ==, psc);
+}
+
 /* Identification */
 
 static void test_idr(void)
@@ -1750,6 +1759,156 @@ static void test_refill(void)
     stop(&b);
 }
 
+/* Entries that no DMA hits */
+static void test_audit(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb, table, pte, leaf = CDTAB_L2, copy = CDTAB_L2 + PAGE;
+    uint64_t s1 = STE_V | STE_S1 | STE_CDMAX(14) | STE_FMT(1);
+    int i;
+
+    linear(&b, SID);
+    linear(&b, SID2);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    pte = desc(&b, ttb, VA, 3);
+    audit(&b, 0, 0, 0);
+    reaches(&b, 1, VA, DATA);
+    faults(&b, 2, VA, C_BAD_CD);
+    audit(&b, 0, 0, 0);
+
+    /* A translation: gone, another, fewer permissions */
+    put(&b, pte, 0);
+    audit(&b, 0, 1, 0);
+    put(&b, pte, (DATA + PAGE) | PTE_RW);
+    audit(&b, 0, 1, 0);
+    put(&b, pte, DATA | PTE_RW | PTE_RO);
+    audit(&b, 0, 1, 0);
+    put(&b, pte, (DATA | PTE_RW) & ~PTE_USER);
+    audit(&b, 0, 1, 0);
+    /* Not the Access flag */
+    put(&b, pte, DATA | (PTE_RW & ~PTE_AF));
+    audit(&b, 0, 0, 0);
+
+    /* More permissions, by a CPU's hardware for example */
+    put(&b, pte, DATA | PTE_RW | PTE_RO);
+    tlbi_va(&b, 1, VA, true);
+    cmd_sync(&b);
+    g_assert_cmpuint(dma_read(&b, 1, VA), ==, SVADEV_STATUS_OK);
+    put(&b, pte, DATA | PTE_RW);
+    audit(&b, 0, 0, 0);
+    tlbi_va(&b, 1, VA, true);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+
+    /* A table that says the same; the one above it is still good */
+    table = new_table(&b);
+    put(&b, table, DATA | PTE_RW);
+    put(&b, desc(&b, ttb, VA, 2), table | PTE_TABLE);
+    audit(&b, 0, 0, 1);
+    tlbi_va(&b, 1, VA, true);
+    cmd_sync(&b);
+    audit(&b, 0, 0, 1);
+    tlbi_va(&b, 1, VA, false);
+    cmd_sync(&b);
+    audit(&b, 0, 0, 0);
+    reaches(&b, 1, VA, DATA);
+
+    /* No context any more; then the ASID has another table */
+    set_cd(&b, cd_of(1), 0, 0);
+    audit(&b, 1, 1, 2);
+    cfgi_cd(&b, SID, 1, true);
+    cmd_sync(&b);
+    audit(&b, 0, 1, 2);
+    table = one_page(&b, 1, 1, 0, DATA);
+    cfgi_cd(&b, SID, 1, true);
+    cmd_sync(&b);
+    audit(&b, 0, 1, 2);
+    cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+    cmd_sync(&b);
+    audit(&b, 0, 0, 0);
+
+    /* A CD that becomes valid; what an invalid one says does not matter */
+    put(&b, cd_of(2) + 16, 1);
+    audit(&b, 0, 0, 0);
+    set_cd(&b, cd_of(2), CD_BASE | CD_ASID(2), ttb);
+    audit(&b, 1, 0, 0);
+    cmd(&b, CFGI_CD_ALL, 0, SID, 0);
+    cmd_sync(&b);
+    audit(&b, 0, 0, 0);
+
+    /* An STE that is changed, and with it the CDs behind it */
+    reaches(&b, 1, VA, DATA);
+    cmd(&b, TLBI_NH_ALL, 0, 0, 0);
+    cmd_sync(&b);
+    set_ste(&b, SID, STE_V | STE_BYPASS, 0);
+    audit(&b, 2, 0, 0);
+    cmd(&b, CFGI_CD_ALL, 0, SID, 0);
+    cmd_sync(&b);
+    audit(&b, 1, 0, 0);
+
+    /* Two levels: a leaf is replaced, and its copy is the same for SSID 1 */
+    set_ste(&b, SID, s1 | CDTAB, STE1_DSS(2));
+    for (i = 1; i <= 2; i++) {
+        set_cd(&b, leaf + i * 64, CD_BASE | CD_ASID(i), ttb);
+        set_cd(&b, copy + i * 64, CD_BASE | CD_ASID(i * i), ttb);
+    }
+    put(&b, CDTAB, leaf | 1);
+    put(&b, pte, DATA | PTE_RW);
+    put(&b, desc(&b, ttb, VA, 2), (pte & ~(PAGE - 1)) | PTE_TABLE);
+    cmd(&b, CFGI_STE, 0, SID, 0);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+    reaches(&b, 2, VA, DATA);
+    audit(&b, 0, 0, 0);
+    put(&b, CDTAB, copy | 1);
+    audit(&b, 2, 1, 2);
+    cfgi_cd(&b, SID, 2, false);
+    cmd_sync(&b);
+    audit(&b, 0, 1, 2);
+    put(&b, CDTAB, 0);
+    audit(&b, 1, 2, 4);
+    cfgi_cd(&b, SID, 1, false);
+    cmd(&b, TLBI_NSNH_ALL, 0, 0, 0);
+    cmd_sync(&b);
+    audit(&b, 0, 0, 0);
+
+    /* A disabled SMMU uses nothing */
+    put(&b, CDTAB, leaf | 1);
+    cfgi_cd(&b, SID, 1, false);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, DATA);
+    put(&b, pte, 0);
+    audit(&b, 0, 1, 0);
+    set_reg(&b, CR0, CR0_ALL & ~CR0_SMMUEN);
+    audit(&b, 0, 0, 0);
+    stop(&b);
+}
+
+/* A block becomes a table, of which not all is the same */
+static void test_audit_block(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb = new_table(&b), table = new_table(&b), pmd;
+    uint64_t pa = DATA & ~(2 * MiB - 1);
+    int i;
+
+    linear(&b, SID);
+    pmd = desc(&b, ttb, VA, 2);
+    put(&b, pmd, pa | PTE_BLOCK);
+    set_cd(&b, cd_of(1), CD_BASE | CD_ASID(1), ttb);
+    reaches(&b, 1, VA + 5 * PAGE, pa + 5 * PAGE);
+    audit(&b, 0, 0, 0);
+
+    for (i = 0; i < 512; i++) {
+        put(&b, table + i * 8, (pa + i * PAGE) | PTE_RW);
+    }
+    put(&b, pmd, table | PTE_TABLE);
+    audit(&b, 0, 0, 0);
+    put(&b, table + 300 * 8, 0);
+    audit(&b, 0, 1, 0);
+    stop(&b);
+}
+
 /* A reset empties no cache that may outlive it */
 static void test_reset(void)
 {
@@ -1970,13 +2129,21 @@ static void test_quiet_cd(void)
            ttb);
     cfgi_cd(&b, SID, 1, true);
     cmd_sync(&b);
+
+    /* EPD0 is for TLB misses: hits go on, and are stale (IHI 0070, 5.4) */
+    audit(&b, 0, 1, 2);
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+    cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+    cmd_sync(&b);
+    audit(&b, 0, 0, 0);
     set_queue(&b, 0, 0, 1, 0);
     stalls(&b, 0, 0, VA);
     e = expect_stall(&b, SID, VA);
     resume(&b, SID, e.stag, RESUME_ABORT);
     step(&b);
     g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_FAULT);
-    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 0);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
     stop(&b);
 }
 
@@ -2443,6 +2610,8 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-sva/sync/seed", test_sync_seed);
     qtest_add_func("/smmuv3-sva/sync/early", test_early);
     qtest_add_func("/smmuv3-sva/sync/refill", test_refill);
+    qtest_add_func("/smmuv3-sva/audit/entries", test_audit);
+    qtest_add_func("/smmuv3-sva/audit/block", test_audit_block);
     qtest_add_func("/smmuv3-sva/cache/reset", test_reset);
     qtest_add_func("/smmuv3-sva/cache/full", test_full);
     qtest_add_func("/smmuv3-sva/cache/granules", test_granules);
