@@ -8,6 +8,7 @@
  * breakpoint.
  */
 
+#include <kunit/fail-alloc.h>
 #include <kunit/test.h>
 #include <linux/delay.h>
 #include <linux/hw_breakpoint.h>
@@ -50,6 +51,20 @@ struct test_ctx {
 	unsigned int			num;
 	unsigned int			waits;
 	unsigned int			drains;
+	unsigned int			iotlbs;
+	unsigned int			dev_tlbs;
+
+	/*
+	 * Errors of the unit: at the descriptor with index @iqe_at once, and
+	 * for the first @max_ites requests that the device does not answer
+	 */
+	bool				iqe;
+	unsigned int			iqe_at;
+	unsigned int			iqes;
+	unsigned int			max_ites;
+	unsigned int			ites;
+	/* How long it takes to go on after an error */
+	unsigned int			late_us;
 
 	/* What is done at the first descriptor, and what it found */
 	void				(*meanwhile)(struct test_ctx *ctx);
@@ -145,8 +160,16 @@ static void test_exit(struct kunit *test)
 		intel_pasid_free_table(ctx->info);
 }
 
+static unsigned int test_desc_type(const struct qi_desc *desc)
+{
+	return desc->qw0 & 0xf;
+}
+
 static void test_unit_fetch(struct test_ctx *ctx, const struct qi_desc *desc)
 {
+	ctx->iotlbs += test_desc_type(desc) == QI_EIOTLB_TYPE;
+	ctx->dev_tlbs += test_desc_type(desc) == QI_DEIOTLB_TYPE;
+
 	if ((desc->qw0 & 0xf) == QI_IWD_TYPE) {
 		ctx->drains += !!(desc->qw0 & QI_IWD_PRQ_DRAIN);
 		if (desc->qw0 & QI_IWD_STATUS_WRITE) {
@@ -171,6 +194,46 @@ static void test_unit_fetch(struct test_ctx *ctx, const struct qi_desc *desc)
 	ctx->num++;
 }
 
+/*
+ * The driver clears a bit of FSTS by writing it, which a store to memory would
+ * set. So one more bit is set as long as it has not written: PFO.
+ */
+static void test_unit_raise(struct test_ctx *ctx, u32 bit, unsigned int head)
+{
+	struct intel_iommu *iommu = ctx->iommu;
+
+	writel(head << qi_shift(iommu), iommu->reg + DMAR_IQH_REG);
+	writel(bit | DMA_FSTS_PFO, iommu->reg + DMAR_FSTS_REG);
+	while (readl(iommu->reg + DMAR_FSTS_REG) != bit) {
+		if (kthread_should_stop())
+			return;
+		cpu_relax();
+	}
+	if (ctx->late_us)
+		usleep_range(ctx->late_us, ctx->late_us + 50);
+	writel(0, iommu->reg + DMAR_FSTS_REG);
+}
+
+/* Was it an error that took all up to @tail with it? */
+static bool test_unit_error(struct test_ctx *ctx, const struct qi_desc *desc,
+			    unsigned int head, unsigned int tail)
+{
+	if (ctx->iqe && head == ctx->iqe_at) {
+		ctx->iqe = false;
+		ctx->iqes++;
+		test_unit_raise(ctx, DMA_FSTS_IQE, head);
+	}
+	if (test_desc_type(desc) != QI_DEIOTLB_TYPE ||
+	    ctx->ites == ctx->max_ites)
+		return false;
+
+	/* So that a driver that asks for ever comes to an end */
+	if (++ctx->ites == ctx->max_ites)
+		WRITE_ONCE(test_device_gone, true);
+	test_unit_raise(ctx, DMA_FSTS_ITE, tail);
+	return true;
+}
+
 static int test_unit(void *data)
 {
 	struct test_ctx *ctx = data;
@@ -187,8 +250,13 @@ static int test_unit(void *data)
 		/* So slowly that who does not wait is too early */
 		if (head != tail)
 			usleep_range(50, 100);
-		for (; head != tail; head = (head + 1) % QI_LENGTH)
+		for (; head != tail; head = (head + 1) % QI_LENGTH) {
+			if (test_unit_error(ctx, &queue[head], head, tail)) {
+				head = tail;
+				break;
+			}
 			test_unit_fetch(ctx, &queue[head]);
+		}
 		cond_resched();
 	}
 	return 0;
@@ -210,6 +278,8 @@ static void test_unit_start(struct kunit *test, u32 pasid)
 	ctx->num = 0;
 	ctx->waits = 0;
 	ctx->drains = 0;
+	ctx->iotlbs = 0;
+	ctx->dev_tlbs = 0;
 	ctx->pasid = pasid;
 	ctx->entry = intel_pasid_entry(ctx->info, pasid);
 	ctx->unit = kthread_create(test_unit, ctx, "intel-iommu-kunit");
@@ -1227,28 +1297,33 @@ static void test_rid_replace(struct kunit *test)
 	second->ops->free(second);
 }
 
+/* Its PASID table is to be freed */
+static struct device_domain_info *test_second_device(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	struct device_domain_info *info = test_alloc(test, sizeof(*info));
+	struct pci_dev *pdev = test_alloc(test, sizeof(*pdev));
+
+	*pdev = *ctx->pdev;
+	*info = *ctx->info;
+	info->dev = &pdev->dev;
+	info->devfn = 0x35;
+	spin_lock_init(&info->lock);
+	info->dev->iommu = test_alloc(test, sizeof(*info->dev->iommu));
+	dev_iommu_priv_set(info->dev, info);
+	KUNIT_ASSERT_EQ(test, 0, intel_pasid_alloc_table(info));
+	return info;
+}
+
 /* Two PASIDs of two devices: an IOTLB each, and a TLB each; one wait */
 static void test_sva_two_devices(struct kunit *test)
 {
 	struct iommu_domain *domain = test_sva_domain(test);
 	const struct iommu_domain_ops *ops = domain->ops;
 	struct test_ctx *ctx = test->priv;
-	struct device_domain_info *info = ctx->info;
-	struct device *dev[2] = { info->dev };
-	struct pci_dev *pdev;
+	struct device_domain_info *info = test_second_device(test);
+	struct device *dev[2] = { ctx->info->dev, info->dev };
 	unsigned int i;
-
-	pdev = test_alloc(test, sizeof(*pdev));
-	*pdev = *ctx->pdev;
-	info = test_alloc(test, sizeof(*info));
-	*info = *ctx->info;
-	dev[1] = &pdev->dev;
-	info->dev = dev[1];
-	info->devfn = 0x35;
-	spin_lock_init(&info->lock);
-	info->dev->iommu = test_alloc(test, sizeof(*info->dev->iommu));
-	dev_iommu_priv_set(info->dev, info);
-	KUNIT_ASSERT_EQ(test, 0, intel_pasid_alloc_table(info));
 
 	for (i = 0; i < 2; i++)
 		KUNIT_ASSERT_EQ(test, 0,
@@ -1273,6 +1348,336 @@ static void test_sva_two_devices(struct kunit *test)
 	test_unit_stop(ctx);
 	ops->free(domain);
 	intel_pasid_free_table(info);
+}
+
+/*
+ * First level translations are cached by domain ID and PASID, whatever device
+ * they are for: two processes on one PASID need two domain IDs.
+ */
+static void test_sva_domain_ids(struct kunit *test)
+{
+	struct iommu_domain *a = test_sva_domain(test), *b;
+	struct device_domain_info *second = test_second_device(test);
+	struct iommu_domain *unused = test_paging_domain(test, true);
+	struct test_ctx *ctx = test->priv;
+	struct pasid_entry *entry[2];
+
+	b = intel_svm_domain_alloc(second->dev, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(b));
+	b->mm = test_alloc(test, sizeof(*b->mm));
+	b->mm->pgd = test_alloc(test, PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, 0, a->ops->attach_dev_pasid(a, ctx->info->dev,
+							  TEST_PASID, NULL));
+	KUNIT_ASSERT_EQ(test, 0, b->ops->attach_dev_pasid(b, second->dev,
+							  TEST_PASID, NULL));
+	entry[0] = intel_pasid_entry(ctx->info, TEST_PASID);
+	entry[1] = intel_pasid_entry(second, TEST_PASID);
+	KUNIT_EXPECT_NE_MSG(test, entry[0]->val[1] & 0xffff,
+			    entry[1]->val[1] & 0xffff,
+			    "two processes share a domain ID and a PASID");
+
+	test_unit_start(test, TEST_PASID);
+	a->ops->detach_dev_pasid(a, ctx->info->dev, TEST_PASID);
+	b->ops->detach_dev_pasid(b, second->dev, TEST_PASID);
+	test_unit_stop(ctx);
+	intel_pasid_free_table(second);
+	unused->ops->free(unused);
+	a->ops->free(a);
+	b->ops->free(b);
+}
+
+/* A failed attach leaves the domain able to map what it could map before. */
+static void test_attach_fails(struct kunit *test)
+{
+	struct iommu_domain *sva = test_sva_domain(test);
+	struct iommu_domain *domain = test_paging_domain(test, false);
+	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
+	struct test_ctx *ctx = test->priv;
+	unsigned long *ids = ctx->iommu->domain_ids;
+	int agaw = dmar_domain->agaw, gaw = dmar_domain->gaw;
+
+	KUNIT_ASSERT_GT(test, agaw, ctx->iommu->agaw);
+	ids[0] = ~0UL;
+	KUNIT_EXPECT_EQ(test, -ENOSPC,
+			domain->ops->attach_dev_pasid(domain, ctx->info->dev,
+						      TEST_PASID, NULL));
+	ids[0] = 3;
+	KUNIT_EXPECT_EQ_MSG(test, dmar_domain->agaw, agaw,
+			    "a failed attach has taken levels off the tables");
+	KUNIT_EXPECT_EQ(test, dmar_domain->gaw, gaw);
+	domain->ops->free(domain);
+	sva->ops->free(sva);
+}
+
+/* An attach may sleep, so it need not fail for lack of atomic memory. */
+static void test_attach_sleeps(struct kunit *test)
+{
+	struct iommu_domain *domain = test_sva_domain(test);
+	struct test_ctx *ctx = test->priv;
+	struct device *dev = ctx->info->dev;
+	struct kunit_fail_alloc fail;
+	bool failed;
+	int ret;
+
+	if (!kunit_fail_alloc_begin(&fail)) {
+		domain->ops->free(domain);
+		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
+	}
+
+	/* Leave out what may sleep again */
+	*fail.slab = true;
+	kunit_fail_alloc_arm(1);
+	ret = domain->ops->attach_dev_pasid(domain, dev, TEST_PASID, NULL);
+	failed = kunit_fail_alloc_disarm();
+	kunit_fail_alloc_end(&fail);
+	KUNIT_EXPECT_EQ(test, 0, ret);
+	KUNIT_EXPECT_FALSE_MSG(test, failed, "an attach allocates GFP_ATOMIC");
+	if (!ret) {
+		test_unit_start(test, TEST_PASID);
+		domain->ops->detach_dev_pasid(domain, dev, TEST_PASID);
+		test_unit_stop(ctx);
+	}
+	domain->ops->free(domain);
+}
+
+/*
+ * A device that is present and does not answer. Each request takes the unit, and
+ * the batches of all others on it, up to the time-out.
+ */
+#define TEST_MAX_ITES	50
+
+static void test_no_answer(struct kunit *test, bool detach)
+{
+	struct iommu_domain *domain = test_sva_domain(test);
+	const struct iommu_domain_ops *ops = domain->ops;
+	struct test_ctx *ctx = test->priv;
+	struct device *dev = ctx->info->dev;
+
+	domain->mm->pasid = TEST_PASID;
+	KUNIT_ASSERT_EQ(test, 0,
+			ops->attach_dev_pasid(domain, dev, TEST_PASID, NULL));
+	test_unit_start(test, TEST_PASID);
+	ctx->max_ites = TEST_MAX_ITES;
+	if (detach)
+		ops->detach_dev_pasid(domain, dev, TEST_PASID);
+	else
+		ops->invalidate_range(domain, 0x7f0012345000, 0x7f0012346000);
+	KUNIT_EXPECT_LE_MSG(test, ctx->ites, 4U,
+			    "a device that does not answer is asked without bound");
+	ctx->max_ites = ctx->ites;
+	test_device_gone = false;
+	if (!detach)
+		ops->detach_dev_pasid(domain, dev, TEST_PASID);
+	test_unit_stop(ctx);
+	ops->free(domain);
+}
+
+static void test_no_answer_unmap(struct kunit *test)
+{
+	test_no_answer(test, false);
+}
+
+static void test_no_answer_detach(struct kunit *test)
+{
+	test_no_answer(test, true);
+}
+
+static void test_make_batch(struct qi_desc *desc)
+{
+	qi_desc_pasid_cache(&desc[0], TEST_DID, TEST_PASID);
+	qi_desc_piotlb_pasid(&desc[1], TEST_DID, TEST_PASID);
+	qi_desc_piotlb_pasid(&desc[2], TEST_DID, TEST_PASID + 1);
+}
+
+/* The unit refuses the second of three descriptors; the others are executed. */
+static void test_batch(struct kunit *test, bool iqe)
+{
+	struct test_ctx *ctx = test->priv;
+	struct qi_desc desc[3];
+	unsigned int num;
+	int ret;
+
+	test_make_batch(desc);
+	test_unit_start(test, TEST_PASID);
+	ctx->late_us = 20 * USEC_PER_MSEC;
+	ctx->iqe_at = (ctx->iommu->qi->free_head + 1) % QI_LENGTH;
+	WRITE_ONCE(ctx->iqe, iqe);
+	ret = qi_submit_once(ctx->iommu, desc, 3, 0);
+	num = READ_ONCE(ctx->num);
+	msleep(100);
+	test_unit_stop(ctx);
+	KUNIT_EXPECT_EQ(test, ctx->iqes, iqe);
+	KUNIT_EXPECT_EQ(test, ret, iqe ? -EINVAL : 0);
+	KUNIT_EXPECT_EQ_MSG(test, num, iqe ? 2 : 3,
+			    "the rest of the batch is not executed on return");
+}
+
+static void test_batch_good(struct kunit *test)
+{
+	test_batch(test, false);
+}
+
+static void test_batch_refused(struct kunit *test)
+{
+	test_batch(test, true);
+}
+
+/* When a detach returns, nothing is cached, also if there was an error. */
+static void test_tear_down_refused(struct kunit *test)
+{
+	struct test_ctx *ctx = test->priv;
+	unsigned int iotlbs, dev_tlbs;
+	struct pasid_entry pte;
+
+	intel_pasid_make_first_level(&pte, ctx->iommu, TEST_PGD, TEST_DID, 0);
+	test_install(test, TEST_PASID, &pte);
+	test_unit_start(test, TEST_PASID);
+	ctx->late_us = 20 * USEC_PER_MSEC;
+	ctx->iqe_at = ctx->iommu->qi->free_head;
+	WRITE_ONCE(ctx->iqe, true);
+	intel_pasid_tear_down(ctx->info, TEST_PASID);
+	iotlbs = READ_ONCE(ctx->iotlbs);
+	dev_tlbs = READ_ONCE(ctx->dev_tlbs);
+	msleep(100);
+	test_unit_stop(ctx);
+	KUNIT_EXPECT_EQ(test, ctx->iqes, 1);
+	KUNIT_EXPECT_GE_MSG(test, iotlbs, 1U, "the IOTLB is not invalidated");
+	KUNIT_EXPECT_GE_MSG(test, dev_tlbs, 1U,
+			    "the device TLB is not invalidated");
+}
+
+/*
+ * A refused descriptor in a batch that has another one ahead of it. Whether its
+ * room is lost depends on who is first, the unit or the CPU that waits for it.
+ */
+#define TEST_ROOM_ROUNDS	10
+
+static bool test_room_round(struct kunit *test, bool iqe)
+{
+	struct test_ctx *ctx = test->priv;
+	struct intel_iommu *iommu = ctx->iommu;
+	struct q_inval *qi = iommu->qi;
+	struct qi_ticket first, second;
+	struct qi_desc desc[3];
+	unsigned int i, free;
+	unsigned long flags;
+	bool posted = true;
+	int ret;
+
+	test_make_batch(desc);
+	test_unit_start(test, TEST_PASID);
+	/* Later than a CPU that waits goes on */
+	ctx->late_us = 50 * USEC_PER_MSEC;
+	ctx->iqe_at = (qi->free_head + 3) % QI_LENGTH;
+	WRITE_ONCE(ctx->iqe, iqe);
+	local_irq_save(flags);
+	posted &= qi_post(iommu, desc, 1, 0, &first);
+	posted &= qi_post(iommu, desc, 3, 0, &second);
+	ret = qi_wait(iommu, &second);
+	/* As long as posting to other units may take */
+	for (i = 0; i < 100 && READ_ONCE(ctx->num) < (iqe ? 3 : 4); i++)
+		mdelay(1);
+	mdelay(20);
+	qi_wait(iommu, &first);
+	local_irq_restore(flags);
+	free = qi->free_cnt;
+	test_unit_stop(ctx);
+	KUNIT_EXPECT_TRUE(test, posted);
+	KUNIT_EXPECT_EQ(test, ret, iqe ? -EINVAL : 0);
+	return free == QI_LENGTH;
+}
+
+static void test_room_good(struct kunit *test)
+{
+	KUNIT_EXPECT_TRUE(test, test_room_round(test, false));
+}
+
+static void test_room_refused(struct kunit *test)
+{
+	unsigned int i;
+
+	for (i = 1; i <= TEST_ROOM_ROUNDS; i++)
+		if (!test_room_round(test, true))
+			break;
+	KUNIT_EXPECT_GT_MSG(test, i, TEST_ROOM_ROUNDS,
+			    "room in the queue is lost for ever, in round %u", i);
+}
+
+/*
+ * Two pages of a RID domain are unmapped. A descriptor covers a naturally aligned
+ * power of two, so for pages 3 and 4 it is pages 0 to 7.
+ */
+static void test_rid_unmap(struct kunit *test, unsigned int page)
+{
+	struct iommu_domain *sva = test_sva_domain(test);
+	struct iommu_domain *rid = test_paging_domain(test, true);
+	struct test_ctx *ctx = test->priv;
+	struct device_domain_info *info = ctx->info;
+	unsigned int i, num = 0, order, first;
+	struct iommu_iotlb_gather gather;
+	u64 qw1 = 0;
+
+	ctx->iommu->root_entry = test_alloc(test, PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, 0, rid->ops->attach_dev(rid, info->dev));
+	iommu_iotlb_gather_init(&gather);
+	gather.start = (u64)page << VTD_PAGE_SHIFT;
+	gather.end = gather.start + 2 * VTD_PAGE_SIZE - 1;
+	gather.pgsize = VTD_PAGE_SIZE;
+	INIT_LIST_HEAD(&gather.freelist);
+	test_unit_start(test, PASID_RID2PASID);
+	rid->ops->iotlb_sync(rid, &gather);
+	for (i = 0; i < min_t(unsigned int, ctx->num, TEST_MAX_DESCS); i++) {
+		if (test_desc_type(&ctx->desc[i]) != QI_DIOTLB_TYPE)
+			continue;
+		qw1 = ctx->desc[i].qw1;
+		num++;
+	}
+	/* The lowest bit of the address that is clear tells the size. */
+	order = qw1 & 1 ? ffz(qw1 >> VTD_PAGE_SHIFT) + 1 : 0;
+	first = (qw1 >> VTD_PAGE_SHIFT) >> order << order;
+	KUNIT_EXPECT_EQ(test, num, 1U);
+	KUNIT_EXPECT_LE(test, first, page);
+	KUNIT_EXPECT_GE_MSG(test, first + (1U << order), page + 2,
+			    "the last page stays in the device TLB");
+
+	rid->ops->detach_dev(rid, info->dev);
+	test_unit_stop(ctx);
+	free_pgtable_page(iommu_context_addr(ctx->iommu, info->bus, 0, 0));
+	sva->ops->free(sva);
+	rid->ops->free(rid);
+}
+
+static void test_rid_unmap_aligned(struct kunit *test)
+{
+	test_rid_unmap(test, 2);
+}
+
+static void test_rid_unmap_unaligned(struct kunit *test)
+{
+	test_rid_unmap(test, 3);
+}
+
+/* Requests without PASID are refused, so there are none to drain. */
+static void test_rid_replace_drain(struct kunit *test)
+{
+	struct iommu_domain *sva = test_sva_domain(test);
+	struct iommu_domain *from = test_paging_domain(test, false);
+	struct iommu_domain *to = test_paging_domain(test, false);
+	struct test_ctx *ctx = test->priv;
+	struct device_domain_info *info = ctx->info;
+
+	ctx->iommu->root_entry = test_alloc(test, PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, 0, from->ops->attach_dev(from, info->dev));
+	test_unit_start(test, PASID_RID2PASID);
+	KUNIT_EXPECT_EQ(test, 0, to->ops->attach_dev(to, info->dev));
+	KUNIT_EXPECT_EQ_MSG(test, ctx->drains, 0,
+			    "replacing an RID domain drains page requests");
+	to->ops->detach_dev(to, info->dev);
+	test_unit_stop(ctx);
+	free_pgtable_page(iommu_context_addr(ctx->iommu, info->bus, 0, 0));
+	sva->ops->free(sva);
+	from->ops->free(from);
+	to->ops->free(to);
 }
 
 static void test_page_response(struct kunit *test)
@@ -1329,6 +1734,19 @@ static struct kunit_case intel_iommu_test_cases[] = {
 	KUNIT_CASE(test_paging_replace),
 	KUNIT_CASE(test_rid_replace),
 	KUNIT_CASE(test_sva_two_devices),
+	KUNIT_CASE(test_sva_domain_ids),
+	KUNIT_CASE(test_attach_fails),
+	KUNIT_CASE(test_attach_sleeps),
+	KUNIT_CASE(test_no_answer_unmap),
+	KUNIT_CASE(test_no_answer_detach),
+	KUNIT_CASE(test_batch_good),
+	KUNIT_CASE(test_batch_refused),
+	KUNIT_CASE(test_tear_down_refused),
+	KUNIT_CASE(test_room_good),
+	KUNIT_CASE(test_room_refused),
+	KUNIT_CASE(test_rid_unmap_aligned),
+	KUNIT_CASE(test_rid_unmap_unaligned),
+	KUNIT_CASE(test_rid_replace_drain),
 	KUNIT_CASE(test_page_response),
 	{},
 };
