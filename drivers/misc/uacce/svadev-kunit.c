@@ -1234,6 +1234,200 @@ static void svt_replace_sva(struct kunit *test)
 	}
 }
 
+/* A process that has a page at SVT_IOVA, and its domain for a function */
+static void svt_target_process(struct kunit *test, struct svt_target *t,
+			       unsigned int fn)
+{
+	struct rlimit stack = { .rlim_cur = SZ_8M, .rlim_max = SZ_8M };
+	struct svt *svt = test->priv;
+	unsigned long addr;
+	int bad;
+
+	*t = (struct svt_target){ .mm = mm_alloc() };
+	KUNIT_ASSERT_NOT_NULL(test, t->mm);
+	t->mm->task_size = TASK_SIZE;
+	arch_pick_mmap_layout(t->mm, &stack);
+	t->domain = iommu_sva_domain_get(&svt->pdev[fn]->dev, t->mm);
+	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR(t->domain), "%pe", t->domain);
+
+	kthread_use_mm(t->mm);
+	addr = vm_mmap(NULL, SVT_IOVA, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+	bad = put_user(0ULL, (u64 __user *)SVT_IOVA);
+	kthread_unuse_mm(t->mm);
+	KUNIT_ASSERT_EQ(test, addr, (unsigned long)SVT_IOVA);
+	KUNIT_ASSERT_EQ(test, 0, bad);
+}
+
+static void svt_target_process_put(struct svt_target *t)
+{
+	iommu_sva_domain_put(t->domain);
+	mmput(t->mm);
+}
+
+/*
+ * Two functions write where two processes have a page. Without ATS, so that the
+ * IOMMU alone caches their translations.
+ */
+static void svt_expect_own_memory(struct kunit *test, struct svt_target *t,
+				  const ioasid_t *pasid)
+{
+	struct svadev_queue *q[2];
+	unsigned int i;
+
+	for (i = 0; i < 2; i++)
+		q[i] = svt_queue_ats(test, i, pasid[i], false);
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, svt_fill(q[i], SVT_IOVA, i + 1, 8), 0);
+	KUNIT_EXPECT_EQ_MSG(test, 0x0101010101010101ULL,
+			    svt_target_read(&t[0]),
+			    "memory of the process on function 0");
+	KUNIT_EXPECT_EQ_MSG(test, 0x0202020202020202ULL,
+			    svt_target_read(&t[1]),
+			    "memory of the process on function 1");
+}
+
+static void svt_sva_on_functions(struct kunit *test, bool same)
+{
+	ioasid_t pasid[2] = { svt_pasid(test, 0), svt_pasid(test, !same) };
+	struct svt_target t[2];
+	unsigned int i;
+
+	svt_need_two_functions(test);
+	for (i = 0; i < 2; i++) {
+		svt_target_process(test, &t[i], i);
+		svt_attach(test, t[i].domain, i, pasid[i]);
+	}
+	svt_expect_own_memory(test, t, pasid);
+	for (i = 0; i < 2; i++) {
+		svt_detach(test, t[i].domain, i, pasid[i]);
+		svt_target_process_put(&t[i]);
+	}
+}
+
+static void svt_sva_two_pasids(struct kunit *test)
+{
+	svt_sva_on_functions(test, false);
+}
+
+/* What one PASID leads to is different for each function. */
+static void svt_sva_one_pasid(struct kunit *test)
+{
+	svt_sva_on_functions(test, true);
+}
+
+/* Function 0 has a domain on the PASID that a process on function 1 gets. */
+static void svt_sva_bound_pasid(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+	struct iommu_sva *bond;
+	struct svt_target t[2];
+	ioasid_t pasid[2];
+
+	svt_need_two_functions(test);
+	svt_target_process(test, &t[0], 0);
+	svt_target_process(test, &t[1], 1);
+	bond = iommu_sva_bind_device(&svt->pdev[1]->dev, t[1].mm);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(bond));
+	pasid[0] = iommu_sva_get_pasid(bond);
+	pasid[1] = pasid[0];
+	svt_attach(test, t[0].domain, 0, pasid[0]);
+	svt_expect_own_memory(test, t, pasid);
+	svt_detach(test, t[0].domain, 0, pasid[0]);
+	iommu_sva_unbind_device(bond);
+	svt_target_process_put(&t[0]);
+	svt_target_process_put(&t[1]);
+}
+
+#ifdef CONFIG_X86
+/*
+ * Pass-through on a PASID on which another function has a process. Only VT-d
+ * attaches such a domain; both have domain ID 1.
+ */
+static void svt_sva_beside_identity(struct kunit *test)
+{
+	const struct iommu_ops *ops = pci_bus_type.iommu_ops;
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[1]->dev;
+	u8 *page = svt_page(test);
+	struct iommu_domain *id;
+	struct svadev_queue *q[2];
+	struct svt_target t;
+	int ret;
+
+	svt_need_two_functions(test);
+	id = ops->domain_alloc(IOMMU_DOMAIN_IDENTITY);
+	KUNIT_ASSERT_NOT_NULL(test, id);
+	if (!id->ops)
+		id->ops = ops->default_domain_ops;
+	id->type = IOMMU_DOMAIN_IDENTITY;
+	id->owner = ops;
+	ret = iommu_attach_device_pasid(id, dev, pasid);
+	KUNIT_ASSERT_EQ(test, 0, ret);
+
+	svt_target_process(test, &t, 0);
+	svt_attach(test, t.domain, 0, pasid);
+	q[0] = svt_queue_ats(test, 0, pasid, false);
+	q[1] = svt_queue_ats(test, 1, pasid, false);
+	KUNIT_EXPECT_EQ(test, svt_fill(q[0], SVT_IOVA, 1, 8), 0);
+	KUNIT_EXPECT_EQ(test, svt_fill(q[1], virt_to_phys(page), 3, PAGE_SIZE),
+			0);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(page, 3));
+	KUNIT_EXPECT_EQ(test, 0x0101010101010101ULL, svt_target_read(&t));
+
+	svt_detach(test, t.domain, 0, pasid);
+	iommu_detach_device_pasid(id, dev, pasid);
+	svt_target_process_put(&t);
+}
+#endif
+
+/*
+ * Two pages are unmapped from the middle of what the DMA API's domain maps. If
+ * they are not aligned to their size, one descriptor has to cover more.
+ */
+static void svt_rid_unmap_pages(struct kunit *test, u64 iova)
+{
+	struct svt *svt = test->priv;
+	struct iommu_domain *domain =
+		iommu_get_domain_for_dev(&svt->pdev[0]->dev);
+	struct svadev_queue *q = svt_queue_ats(test, 0, SVADEV_NO_PASID, false);
+	u8 *page[2] = { svt_page(test), svt_page(test) };
+	unsigned int i;
+
+	if (!domain || !(domain->type & __IOMMU_DOMAIN_PAGING))
+		kunit_skip(test, "no IOMMU translates for svadev");
+
+	for (i = 0; i < 2; i++) {
+		svt_map(test, domain, iova + i * PAGE_SIZE, page[i],
+			IOMMU_READ | IOMMU_WRITE);
+		KUNIT_EXPECT_EQ(test,
+				svt_fill(q, iova + i * PAGE_SIZE, 0, 1), 0);
+	}
+	KUNIT_EXPECT_EQ(test, iommu_unmap(domain, iova, 2 * PAGE_SIZE),
+			2 * PAGE_SIZE);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ(test,
+				svt_fill(q, iova + i * PAGE_SIZE, 0xee, 1),
+				-EFAULT);
+		KUNIT_EXPECT_EQ_MSG(test, page[i][0], 0,
+				    "the device writes to page %u after it was unmapped",
+				    i);
+	}
+	/* Whatever is left must not be found by a later case. */
+	iommu_flush_iotlb_all(domain);
+}
+
+static void svt_rid_unmap_aligned(struct kunit *test)
+{
+	svt_rid_unmap_pages(test, SZ_64M + 2 * PAGE_SIZE);
+}
+
+static void svt_rid_unmap_unaligned(struct kunit *test)
+{
+	svt_rid_unmap_pages(test, SZ_64M + 3 * PAGE_SIZE);
+}
+
 static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_rid_dma),
 	KUNIT_CASE(svt_rid_atomics),
@@ -1258,6 +1452,14 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_replace_rid),
 	KUNIT_CASE(svt_replace_rid_default),
 	KUNIT_CASE(svt_replace_sva),
+	KUNIT_CASE(svt_sva_two_pasids),
+	KUNIT_CASE(svt_sva_one_pasid),
+	KUNIT_CASE(svt_sva_bound_pasid),
+#ifdef CONFIG_X86
+	KUNIT_CASE(svt_sva_beside_identity),
+#endif
+	KUNIT_CASE(svt_rid_unmap_aligned),
+	KUNIT_CASE(svt_rid_unmap_unaligned),
 	{ }
 };
 
