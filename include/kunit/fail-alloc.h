@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Fail one allocation of a KUnit test
+ * Fail one allocation of a KUnit test, or all of them
  *
  * Fault injection can fail the n-th allocation that a task makes from now on. It
  * leaves out allocations that may sleep, and pages of order 0, unless debugfs is
@@ -18,6 +18,9 @@
  * @slab: whether slab allocations that may sleep are left out
  * @page: the same for allocations of pages, or NULL if none is failed
  * @order: the smallest order of those, or NULL
+ * @probability: percentage of slab allocations that fail
+ * @times: how many of them at most, or -1
+ * @filter: whether only those of tasks that want it fail
  * @slab_was: what @slab was
  * @page_was: what @page was
  * @order_was: what @order was
@@ -26,6 +29,9 @@ struct kunit_fail_alloc {
 	bool *slab;
 	bool *page;
 	u32 *order;
+	unsigned long *probability;
+	atomic_t *times;
+	bool *filter;
 	bool slab_was;
 	bool page_was;
 	u32 order_was;
@@ -67,15 +73,19 @@ static inline bool kunit_fail_alloc_begin(struct kunit_fail_alloc *f)
 	struct dentry *page = debugfs_lookup("fail_page_alloc", NULL);
 
 	*f = (struct kunit_fail_alloc) {};
-	if (slab)
+	if (slab) {
 		f->slab = kunit_fail_alloc_ignore(slab);
+		f->probability = kunit_fail_alloc_knob(slab, "probability");
+		f->times = kunit_fail_alloc_knob(slab, "times");
+		f->filter = kunit_fail_alloc_knob(slab, "task-filter");
+	}
 	if (page) {
 		f->page = kunit_fail_alloc_ignore(page);
 		f->order = kunit_fail_alloc_knob(page, "min-order");
 	}
 	dput(slab);
 	dput(page);
-	if (!f->slab)
+	if (!f->slab || !f->probability || !f->times || !f->filter)
 		return false;
 
 	f->slab_was = *f->slab;
@@ -110,6 +120,33 @@ static inline bool kunit_fail_alloc_disarm(void)
 {
 	return !xchg(&current->fail_nth, 0);
 }
+
+/**
+ * kunit_fail_alloc_arm_all() - fail all slab allocations of the current task
+ * @f: after kunit_fail_alloc_begin()
+ *
+ * Context: process context.
+ */
+static inline void kunit_fail_alloc_arm_all(struct kunit_fail_alloc *f)
+{
+	*f->filter = true;
+	atomic_set(f->times, -1);
+	current->make_it_fail = 1;
+	WRITE_ONCE(*f->probability, 100);
+}
+
+/**
+ * kunit_fail_alloc_disarm_all() - undo kunit_fail_alloc_arm_all()
+ * @f: the same
+ *
+ * Context: process context.
+ */
+static inline void kunit_fail_alloc_disarm_all(struct kunit_fail_alloc *f)
+{
+	WRITE_ONCE(*f->probability, 0);
+	current->make_it_fail = 0;
+	*f->filter = false;
+}
 #else
 static inline bool kunit_fail_alloc_begin(struct kunit_fail_alloc *f)
 {
@@ -124,6 +161,14 @@ static inline void kunit_fail_alloc_arm(unsigned int n)
 static inline bool kunit_fail_alloc_disarm(void)
 {
 	return false;
+}
+
+static inline void kunit_fail_alloc_arm_all(struct kunit_fail_alloc *f)
+{
+}
+
+static inline void kunit_fail_alloc_disarm_all(struct kunit_fail_alloc *f)
+{
 }
 #endif
 

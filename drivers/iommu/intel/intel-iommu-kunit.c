@@ -965,6 +965,8 @@ static struct iommu_domain *test_sva_domain(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR(domain));
 	domain->mm = test_alloc(test, sizeof(*domain->mm));
 	domain->mm->pgd = test_alloc(test, PAGE_SIZE);
+	/* With a PASID that is not its own it may have another domain ID */
+	domain->mm->pasid = TEST_PASID;
 	return domain;
 }
 
@@ -1120,6 +1122,7 @@ static void test_sva_replace(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR(b));
 	b->mm = test_alloc(test, sizeof(*b->mm));
 	b->mm->pgd = test_alloc(test, PAGE_SIZE);
+	b->mm->pasid = TEST_PASID;
 
 	KUNIT_ASSERT_EQ(test, 0,
 			a->ops->attach_dev_pasid(a, dev, TEST_PASID, NULL));
@@ -1426,6 +1429,8 @@ static void test_attach_sleeps(struct kunit *test)
 
 	/* Leave out what may sleep again */
 	*fail.slab = true;
+	if (fail.page)
+		*fail.page = true;
 	kunit_fail_alloc_arm(1);
 	ret = domain->ops->attach_dev_pasid(domain, dev, TEST_PASID, NULL);
 	failed = kunit_fail_alloc_disarm();
@@ -1453,7 +1458,6 @@ static void test_no_answer(struct kunit *test, bool detach)
 	struct test_ctx *ctx = test->priv;
 	struct device *dev = ctx->info->dev;
 
-	domain->mm->pasid = TEST_PASID;
 	KUNIT_ASSERT_EQ(test, 0,
 			ops->attach_dev_pasid(domain, dev, TEST_PASID, NULL));
 	test_unit_start(test, TEST_PASID);

@@ -7,6 +7,7 @@
  * that never stops. After each case the IOMMU must not have
  * used a stale cache entry, lost an event, or hold a stalled access.
  */
+#include <kunit/fail-alloc.h>
 #include <kunit/test.h>
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
@@ -1428,6 +1429,54 @@ static void svt_rid_unmap_unaligned(struct kunit *test)
 	svt_rid_unmap_pages(test, SZ_64M + 3 * PAGE_SIZE);
 }
 
+/* Replacing a domain fails for lack of memory; the old one is still there. */
+static void svt_replace_no_memory(struct kunit *test, bool lasting)
+{
+	struct svadev_queue *q = svt_queue(test, 0, SVADEV_NO_PASID);
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[0]->dev;
+	struct iommu_domain *next = svt_ready_domain(test), *found;
+	struct kunit_fail_alloc fail;
+	struct svt_target target;
+	int ret;
+
+	svt_target_paging(test, &target);
+	if (!kunit_fail_alloc_begin(&fail))
+		kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_DEBUG_FS");
+	KUNIT_EXPECT_EQ(test, iommu_attach_device(target.domain, dev), 0);
+	if (lasting)
+		kunit_fail_alloc_arm_all(&fail);
+	else
+		kunit_fail_alloc_arm(1);
+	ret = svt_replace(svt, next, SVADEV_NO_PASID);
+	kunit_fail_alloc_disarm();
+	kunit_fail_alloc_disarm_all(&fail);
+	kunit_fail_alloc_end(&fail);
+
+	KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
+	found = iommu_get_domain_for_dev(dev);
+	KUNIT_EXPECT_PTR_EQ_MSG(test, found, target.domain,
+				"the device has lost its domain");
+	KUNIT_EXPECT_EQ(test, svt_fill(q, SVT_IOVA, 1, 8), 0);
+	KUNIT_EXPECT_EQ(test, 0x0101010101010101ULL, svt_target_read(&target));
+
+	if (!found)
+		found = iommu_attach_device(target.domain, dev) ? NULL :
+								  target.domain;
+	if (found)
+		iommu_detach_device(found, dev);
+}
+
+static void svt_replace_no_memory_once(struct kunit *test)
+{
+	svt_replace_no_memory(test, false);
+}
+
+static void svt_replace_no_memory_lasting(struct kunit *test)
+{
+	svt_replace_no_memory(test, true);
+}
+
 static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_rid_dma),
 	KUNIT_CASE(svt_rid_atomics),
@@ -1452,6 +1501,8 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_replace_rid),
 	KUNIT_CASE(svt_replace_rid_default),
 	KUNIT_CASE(svt_replace_sva),
+	KUNIT_CASE(svt_replace_no_memory_once),
+	KUNIT_CASE(svt_replace_no_memory_lasting),
 	KUNIT_CASE(svt_sva_two_pasids),
 	KUNIT_CASE(svt_sva_one_pasid),
 	KUNIT_CASE(svt_sva_bound_pasid),
