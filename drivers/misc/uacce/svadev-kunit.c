@@ -740,6 +740,9 @@ static void svt_pasid_dma_domain(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 	KUNIT_EXPECT_EQ(test, svt_copy(q, addr, buf.dma, PAGE_SIZE), 0);
 	dma_unmap_single(dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	/* Its flush queue may take 10 ms to invalidate, IOVA_FQ_TIMEOUT */
+	if (domain->type == IOMMU_DOMAIN_DMA_FQ)
+		msleep(100);
 	KUNIT_EXPECT_TRUE(test, svt_bytes_are(page, 1));
 	KUNIT_EXPECT_EQ(test, svt_fill(q, addr, 2, PAGE_SIZE), -EFAULT);
 	KUNIT_EXPECT_TRUE(test, svt_bytes_are(page, 1));
