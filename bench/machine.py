@@ -27,6 +27,15 @@ MAY_SAY = re.compile(
     r"|Next Fault Recording Reg is used, .*)")
 SECTIONS = configparser.ConfigParser(interpolation=None)
 SECTIONS.read(os.environ.get("MACHINES_FILE", BENCH / "machines"))
+for _section in SECTIONS.values():
+    _like = _section.get("like")
+    if _like is not None and (_like not in SECTIONS or
+                              "like" in SECTIONS[_like]):
+        sys.exit(f"bench/machines: [{_section.name}]: like = {_like}: no "
+                 "section, or like another itself")
+    if _like:
+        for _key, _value in {"arch": _like, **SECTIONS[_like]}.items():
+            _section.setdefault(_key, _value)
 ARCHS = ("arm64", "x86_64")
 APPEND = "panic=-1 loglevel=7 printk.time=1 printk.devkmsg=on"
 
@@ -38,6 +47,11 @@ def arch_of(name):
         sys.exit(f"bench/machines: [{name}]: arch = {arch}: not one of "
                  f"{', '.join(ARCHS)}")
     return arch
+
+
+def like(name):
+    """The machines that are like another."""
+    return [x for x in SECTIONS.sections() if SECTIONS[x].get("like") == name]
 
 
 def seed_of(text):
