@@ -13,7 +13,8 @@ from tap import Case
 TOP = pathlib.Path(__file__).resolve().parent.parent
 LINES = 20                  # of what a failure said
 # They have no effect on what a suite does on a machine.
-NO_EFFECT = (":(exclude,top,glob)*.md", ":(exclude,top,glob)bench/mutants/*.patch")
+NO_EFFECT = (":(exclude,top,glob)*.md",
+             ":(exclude,top,glob)bench/mutants/*.patch")
 
 
 def git(*args, **env):
