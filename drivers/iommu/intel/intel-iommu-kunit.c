@@ -1449,7 +1449,7 @@ static void test_attach_sleeps(struct kunit *test)
  * A device that is present and does not answer. Each request takes the unit, and
  * the batches of all others on it, up to the time-out.
  */
-#define TEST_MAX_ITES	50
+#define TEST_MAX_ITES	20
 
 static void test_no_answer(struct kunit *test, bool detach)
 {
