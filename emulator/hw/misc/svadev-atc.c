@@ -4,7 +4,7 @@
  * An entry is kept until the IOMMU tells the function to drop it, or ATS is
  * disabled; nothing is evicted. What does not fit is counted, used once and
  * not cached. Every hit is compared with the tables in memory, and counted
- * as stale if these do not grant it any more.
+ * as stale if these do not grant it any more. An audit compares all entries.
  *
  * Invalidations and page responses come by PASID. The function has a space
  * for each PASID that it uses by ATS, which lasts as long as it caches
@@ -192,23 +192,76 @@ void svadev_atc_exit(SVADevState *s)
     g_hash_table_destroy(s->spaces);
 }
 
-/* After software changed the tables, a hit is right until it has invalidated */
-static void atc_check(SVAQueue *q, uint64_t addr, const ATCEntry *e)
+/*
+ * Do the tables in memory grant what @e says of @addr? They are read as they
+ * are now, past all caches. *@mask: how far the answer holds.
+ */
+static bool atc_is_valid(const SVASpace *space, const ATCEntry *e,
+                         uint64_t addr, hwaddr *mask)
 {
-    SVADevState *s = q->dev;
-    IOMMUTLBEntry now;
-    int ret = pci_sva_peek(PCI_DEVICE(s), svadev_queue_pasid(q), addr, &now);
     hwaddr pa = e->pa | (addr & e->mask);
+    IOMMUTLBEntry now;
+    int ret = pci_sva_peek(PCI_DEVICE(space->dev), space->pasid, addr, &now);
 
     if (ret == -ENODEV) {
-        return;
+        *mask = e->mask;
+        return true;
     }
 
-    if (ret || (e->perm & IOMMU_RW & ~now.perm) ||
-        pa != ((now.translated_addr & ~now.addr_mask) |
-               (addr & now.addr_mask))) {
+    *mask = ret ? e->mask : now.addr_mask;
+
+    return !ret && !(e->perm & IOMMU_RW & ~now.perm) &&
+           pa == ((now.translated_addr & ~now.addr_mask) |
+                  (addr & now.addr_mask));
+}
+
+/* After software changed the tables, a hit is right until it has invalidated */
+static void atc_check(const SVASpace *space, uint64_t addr, const ATCEntry *e)
+{
+    SVADevState *s = space->dev;
+    hwaddr mask;
+
+    if (!atc_is_valid(space, e, addr, &mask)) {
         s->atc_stale++;
-        trace_svadev_atc_stale(svadev_queue_pasid(q), addr, pa, e->perm);
+        trace_svadev_atc_stale(space->pasid, addr, e->pa | (addr & e->mask),
+                               e->perm);
+    }
+}
+
+/* An entry may be larger than the pages that are mapped now */
+static bool atc_entry_is_valid(const SVASpace *space, const ATCEntry *e)
+{
+    hwaddr offset = 0, mask;
+
+    do {
+        if (!atc_is_valid(space, e, e->iova + offset, &mask)) {
+            trace_svadev_atc_left(space->pasid, e->iova + offset, e->mask,
+                                  e->pa, e->perm);
+            return false;
+        }
+        offset = (offset | mask) + 1;
+    } while (offset && offset <= e->mask);
+
+    return true;
+}
+
+/*
+ * Count the entries that the tables do not grant any more. A function that is
+ * pulled has none: the cache is lost with it, and at a reset.
+ */
+void svadev_atc_audit(void *opaque)
+{
+    SVADevState *s = opaque;
+    GHashTableIter spaces, entries;
+    gpointer space, e;
+
+    s->atc_left = 0;
+    g_hash_table_iter_init(&spaces, s->spaces);
+    while (g_hash_table_iter_next(&spaces, NULL, &space)) {
+        g_hash_table_iter_init(&entries, ((SVASpace *)space)->atc);
+        while (g_hash_table_iter_next(&entries, NULL, &e)) {
+            s->atc_left += !atc_entry_is_valid(space, e);
+        }
     }
 }
 
@@ -269,7 +322,7 @@ int svadev_atc_translate(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
     e = atc_lookup(space, addr, svadev_queue_priv(q), access);
     if (e) {
         s->atc_hit++;
-        atc_check(q, addr, e);
+        atc_check(space, addr, e);
         *out = (IOMMUTLBEntry) {
             .iova = e->iova,
             .translated_addr = e->pa,

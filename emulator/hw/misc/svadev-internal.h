@@ -112,6 +112,7 @@ struct SVADevState {
     bool ats;
     bool pri;
     uint32_t atc_size;
+    uint64_t seed;
 
     GHashTable *spaces;         /* SVASpace by PASID */
     uint32_t atc_used;
@@ -142,6 +143,7 @@ struct SVADevState {
     uint64_t atc_dropped;
     uint64_t atc_overflow;
     uint64_t atc_stale;
+    uint64_t atc_left;
     uint64_t pri_req;
     uint64_t pri_group;
     uint64_t pri_stop;
@@ -180,6 +182,7 @@ void svadev_atc_init(SVADevState *s);
 void svadev_atc_exit(SVADevState *s);
 void svadev_atc_clear(SVADevState *s);
 void svadev_atc_prune(SVADevState *s);
+void svadev_atc_audit(void *opaque);
 SVASpace *svadev_atc_space(SVADevState *s, uint32_t pasid);
 int svadev_atc_translate(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
                          IOMMUTLBEntry *out);

@@ -12,7 +12,11 @@
  * every emulated IOMMU and accelerator as of one point in time.
  *
  *   -device svadev[,nr-queues=16][,pasid-width=16][,pasid-exec=on]
- *          [,pasid-priv=on][,ats=off][,pri=off][,atc-size=65536],addr=...
+ *          [,pasid-priv=on][,ats=off][,pri=off][,atc-size=65536][,x-seed=1]
+ *          ,addr=...
+ *
+ * What PCI Express leaves to the function it chooses at random, repeatably by
+ * x-seed: see iommu-choice.h.
  *
  * It is a root complex integrated endpoint if plugged into pcie.0. The
  * registers are in standard-headers/misc/svadev.h. What that leaves open:
@@ -481,6 +485,7 @@ static bool svadev_register_stats(SVADevState *s, Error **errp)
         { "atc.dropped", &s->atc_dropped },
         { "atc.overflow", &s->atc_overflow },
         { "stale.atc", &s->atc_stale },
+        { "left.atc", &s->atc_left },
         { "pri.req", &s->pri_req },
         { "pri.group", &s->pri_group },
         { "pri.stop", &s->pri_stop },
@@ -565,6 +570,7 @@ static void svadev_realize(PCIDevice *pci, Error **errp)
     }
 
     svadev_atc_init(s);
+    iommu_stats_set_audit(OBJECT(s), svadev_atc_audit, s);
     s->queues = g_new0(SVAQueue, s->nr_queues);
     for (i = 0; i < s->nr_queues; i++) {
         msix_vector_use(pci, i);
@@ -653,6 +659,7 @@ static const Property svadev_properties[] = {
     DEFINE_PROP_BOOL("pri", SVADevState, pri, false),
     DEFINE_PROP_UINT32("atc-size", SVADevState, atc_size,
                        SVADEV_DEFAULT_ATC_SIZE),
+    DEFINE_PROP_UINT64("x-seed", SVADevState, seed, 1),
 };
 
 static void svadev_class_init(ObjectClass *klass, void *data)
