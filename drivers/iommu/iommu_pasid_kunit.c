@@ -23,6 +23,7 @@
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/property.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
@@ -2783,6 +2784,8 @@ static void mock_park_many(struct kunit *test, unsigned int pasids,
 		failed += !!iommu_attach_device_pasid(parked.domain, &a->dev,
 						      pasid);
 
+	/* As an interrupt thread: a workqueue's bound is one per NUMA node */
+	KUNIT_EXPECT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(0)));
 	mmap_write_lock(parked.mm);
 	for (pasid = 1; pasid <= pasids; pasid++)
 		for (i = 0; i < groups; i++)
@@ -2799,6 +2802,7 @@ static void mock_park_many(struct kunit *test, unsigned int pasids,
 	KUNIT_EXPECT_TRUE_MSG(test, answered,
 			      "a group of another device waits for %u parked ones",
 			      pasids * groups);
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
 	mock_task_start(&detach);
 	KUNIT_EXPECT_TRUE_MSG(test, mock_task_ends(&detach),
 			      "detach of another device's PASID waits for them");
