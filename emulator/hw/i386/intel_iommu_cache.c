@@ -26,6 +26,7 @@
 
 #include "qemu/osdep.h"
 #include "trace.h"
+#include "hw/i386/pc.h"
 #include "intel_iommu_sva.h"
 
 #define CE_P        1ULL
@@ -43,7 +44,13 @@ typedef struct VTDTag {
 typedef struct VTDEntry {
     VTDTag tag;
     VTDMapping mapping;
+    VTDSpace space;         /* it was filled from */
+    hwaddr addr;            /* that was asked for; the tag has the page's */
 } VTDEntry;
+
+typedef struct VTDRange {
+    VTDTag first, last;
+} VTDRange;
 
 /* Context, PASID-directory and PASID-table entries held at most, of each */
 #define MAX_CONFIG 65536
@@ -142,6 +149,8 @@ static void add(IntelIOMMUState *s, GTree *tree, const VTDSpace *space,
     *e = (VTDEntry) {
         .tag = make_tag(space, addr, mapping->level),
         .mapping = *mapping,
+        .space = *space,
+        .addr = addr,
     };
     g_tree_replace(tree, &e->tag, e);
 }
@@ -400,23 +409,26 @@ static bool grants_more(const VTDAccess *a, const VTDAccess *than)
            (!a->nx && than->nx);
 }
 
+/* Does memory grant, as @now, what @held does for @addr? */
+static bool is_granted(const VTDMapping *held, const VTDMapping *now,
+                       hwaddr addr)
+{
+    return held->addr + (addr & ~level_mask(held->level)) ==
+           now->addr + (addr & ~level_mask(now->level)) &&
+           !grants_more(&held->access, &now->access);
+}
+
 static void check_tlb_hit(IntelIOMMUState *s, const VTDRequest *req,
                           const VTDSpace *space, const VTDMapping *hit)
 {
     VTDRequest fresh = *req;
     VTDMapping now;
-    uint64_t offset;
 
     fresh.fresh = true;
-    if (!vtd_walk(s, &fresh, space, &now)) {
-        offset = req->addr & ~level_mask(hit->level);
-        if (hit->addr + offset ==
-            now.addr + (req->addr & ~level_mask(now.level)) &&
-            !grants_more(&hit->access, &now.access) &&
-            /* Software has seen it clean, and would lose what is written */
-            (!req->write || now.dirty)) {
-            return;
-        }
+    /* If software has seen it clean, it would lose what is written */
+    if (!vtd_walk(s, &fresh, space, &now) &&
+        is_granted(hit, &now, req->addr) && (!req->write || now.dirty)) {
+        return;
     }
     s->sva->stale_tlb++;
     trace_vtd_sva_stale_tlb(space->did, space->pasid, req->addr, hit->addr);
@@ -452,9 +464,35 @@ const VTDMapping *vtd_cache_tlb_find(IntelIOMMUState *s, const VTDRequest *req,
     return NULL;
 }
 
+static gint in_range(gconstpointer key, gconstpointer opaque);
+
+/* Is there a translation of another size for some of the same addresses? */
+static bool conflicts(IntelIOMMUState *s, const VTDSpace *space, hwaddr addr,
+                      uint8_t level)
+{
+    VTDRange range;
+    uint8_t l;
+
+    for (l = 1; l <= 3; l++) {
+        range.first = make_tag(space, addr & level_mask(level), l);
+        range.last = make_tag(space, addr | ~level_mask(level), l);
+        if (l != level && g_tree_search(s->sva->tlb, in_range, &range)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * VT-d 6.2.4 leaves open which of two translations of one address is used, so
+ * software that changes the size of a page invalidates in between.
+ */
 void vtd_cache_tlb_add(IntelIOMMUState *s, const VTDSpace *space, hwaddr addr,
                        const VTDMapping *mapping)
 {
+    if (conflicts(s, space, addr, mapping->level)) {
+        s->sva->conflict_tlb++;
+    }
     add(s, s->sva->tlb, space, addr, mapping);
 }
 
@@ -595,10 +633,6 @@ bool vtd_cache_is_dropped(const VTDInval *inv, const VTDSpace *space,
     }
 }
 
-typedef struct VTDRange {
-    VTDTag first, last;
-} VTDRange;
-
 static gint in_range(gconstpointer key, gconstpointer opaque)
 {
     const VTDRange *range = opaque;
@@ -711,4 +745,198 @@ void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv)
     default:
         g_assert_not_reached();
     }
+}
+
+/* Audit */
+
+/* A function that can send requests, and its context entry in memory */
+typedef struct VTDFunction {
+    VTDContextEntry ce;
+    bool present;
+} VTDFunction;
+
+typedef struct VTDAudit {
+    IntelIOMMUState *s;
+    GHashTable *functions;  /* uint16 SID -> VTDFunction, plugged ones */
+    GTree *spaces;          /* VTDTag of level and address 0 -> VTDEntry */
+    uint64_t left;
+} VTDAudit;
+
+/* Add the tables that the 64 PASID-table entries at @table select */
+static void audit_table(VTDAudit *audit, uint64_t pdire, uint32_t pasid)
+{
+    VTDHeldPASID held;
+    VTDEntry *e;
+    VTDSpace space;
+    int i;
+
+    for (i = 0; i < 64; i++, pasid++) {
+        held = (VTDHeldPASID) {};
+        if (read_pasid(pdire, pasid, &held) ||
+            vtd_sva_decode_pasid(audit->s, pasid, &held.pe, &space) ||
+            space.pass) {
+            continue;
+        }
+        e = g_new0(VTDEntry, 1);
+        e->tag = make_tag(&space, 0, 0);
+        e->space = space;
+        /* Two sets of tables with the same tags are a fault of software's */
+        g_tree_replace(audit->spaces, &e->tag, e);
+    }
+}
+
+static void audit_function(PCIBus *bus, PCIDevice *pci, void *opaque)
+{
+    VTDAudit *audit = opaque;
+    VTDFunction *f;
+    const VTDRequest req = {
+        .sid = PCI_BUILD_BDF(pci_bus_num(bus), pci->devfn),
+    };
+    uint64_t pdire;
+    uint32_t i;
+
+    if (!pci->enabled) {
+        return;
+    }
+    f = g_new0(VTDFunction, 1);
+    f->present = !read_context(audit->s, &req, &f->ce);
+    g_hash_table_insert(audit->functions, GUINT_TO_POINTER(req.sid), f);
+    if (!f->present) {
+        return;
+    }
+    for (i = 0; i < 1u << (CE_PDTS(&f->ce) + 7); i++) {
+        if (!read_pdire(audit->s, i << 6, &f->ce, &pdire)) {
+            audit_table(audit, pdire, i << 6);
+        }
+    }
+}
+
+static void audit_bus(PCIBus *bus, void *opaque)
+{
+    pci_for_each_device_under_bus(bus, audit_function, opaque);
+}
+
+/* The context entry of a function as it is now; NULL: it sends no requests */
+static VTDFunction *audited_function(VTDAudit *audit, uint16_t sid)
+{
+    return g_hash_table_lookup(audit->functions, GUINT_TO_POINTER(sid));
+}
+
+static void audit_context(gpointer key, gpointer value, gpointer opaque)
+{
+    VTDAudit *audit = opaque;
+    VTDFunction *f = audited_function(audit, GPOINTER_TO_UINT(key));
+
+    audit->left += f && (!f->present || memcmp(value, &f->ce, sizeof(f->ce)));
+}
+
+static void audit_pdire(gpointer key, gpointer value, gpointer opaque)
+{
+    VTDAudit *audit = opaque;
+    uint64_t at = *(uint64_t *)key, now;
+    VTDFunction *f = audited_function(audit, at >> 32);
+
+    audit->left += f && (!f->present ||
+                         read_pdire(audit->s, (uint32_t)at << 6, &f->ce,
+                                    &now) || now != *(uint64_t *)value);
+}
+
+static void audit_pasid(gpointer key, gpointer value, gpointer opaque)
+{
+    VTDAudit *audit = opaque;
+    uint64_t at = *(uint64_t *)key, pdire;
+    VTDFunction *f = audited_function(audit, at >> 32);
+    VTDHeldPASID *held = value, now = {};
+
+    audit->left += f && (!f->present ||
+                         read_pdire(audit->s, at, &f->ce, &pdire) ||
+                         read_pasid(pdire, at, &now) ||
+                         memcmp(&held->pe, &now.pe, sizeof(now.pe)));
+}
+
+/* Is there a PASID entry whose requests can hit what @e is tagged with? */
+static bool is_live(VTDAudit *audit, const VTDEntry *e)
+{
+    VTDTag tag = make_tag(&e->space, 0, 0);
+    VTDEntry *live = g_tree_lookup(audit->spaces, &tag);
+
+    return live && live->space.root == e->space.root &&
+           live->space.levels == e->space.levels;
+}
+
+static gboolean audit_tlb(gpointer key, gpointer value, gpointer opaque)
+{
+    VTDAudit *audit = opaque;
+    const VTDEntry *e = value;
+    const VTDRequest req = { .addr = e->addr, .fresh = true };
+    VTDMapping now;
+
+    audit->left += !is_live(audit, e) ||
+                   vtd_walk(audit->s, &req, &e->space, &now) ||
+                   !is_granted(&e->mapping, &now, req.addr) ||
+                   (e->mapping.dirty && e->mapping.access.w && !now.dirty);
+    return FALSE;
+}
+
+static gboolean audit_psc(gpointer key, gpointer value, gpointer opaque)
+{
+    VTDAudit *audit = opaque;
+    const VTDEntry *e = value;
+    const VTDRequest req = { .addr = e->addr, .fresh = true };
+    VTDMapping now;
+
+    audit->left += !is_live(audit, e) ||
+                   !walk_to(audit->s, &req, &e->space, e->mapping.level,
+                            &now) ||
+                   now.addr != e->mapping.addr ||
+                   grants_more(&e->mapping.access, &now.access);
+    return FALSE;
+}
+
+static uint64_t take_left(VTDAudit *audit)
+{
+    uint64_t left = audit->left;
+
+    audit->left = 0;
+    return left;
+}
+
+/**
+ * vtd_cache_audit - compare all that is held with memory
+ * @opaque: IOMMU
+ *
+ * Sets the counters left.* to the number of entries that grant more than
+ * memory does, or something else. Entries that were filled through a context
+ * or PASID entry that is no more count: the next owner of their tags would hit
+ * them. Entries that grant less do not count.
+ */
+void vtd_cache_audit(void *opaque)
+{
+    IntelIOMMUState *s = opaque;
+    VTDSVA *sva = s->sva;
+    VTDAudit audit = { .s = s };
+
+    sva->left_ctx = sva->left_pasid = sva->left_tlb = sva->left_psc = 0;
+    if (!vtd_sva_active(s)) {
+        return;
+    }
+
+    QEMU_LOCK_GUARD(&sva->lock);
+
+    audit.functions = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    audit.spaces = g_tree_new_full(tag_compare, NULL, NULL, g_free);
+    pci_for_each_bus(PC_MACHINE(qdev_get_machine())->pcibus, audit_bus, &audit);
+
+    g_hash_table_foreach(sva->ctx, audit_context, &audit);
+    sva->left_ctx = take_left(&audit);
+    g_hash_table_foreach(sva->pdires, audit_pdire, &audit);
+    g_hash_table_foreach(sva->pasids, audit_pasid, &audit);
+    sva->left_pasid = take_left(&audit);
+    g_tree_foreach(sva->tlb, audit_tlb, &audit);
+    sva->left_tlb = take_left(&audit);
+    g_tree_foreach(sva->psc, audit_psc, &audit);
+    sva->left_psc = take_left(&audit);
+
+    g_tree_destroy(audit.spaces);
+    g_hash_table_destroy(audit.functions);
 }

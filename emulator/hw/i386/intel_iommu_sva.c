@@ -103,6 +103,11 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         { "stale.tlb", &sva->stale_tlb },
         { "stale.cfg", &sva->stale_cfg },
         { "stale.psc", &sva->stale_psc },
+        { "left.ctx", &sva->left_ctx },
+        { "left.pasid", &sva->left_pasid },
+        { "left.tlb", &sva->left_tlb },
+        { "left.psc", &sva->left_psc },
+        { "conflict.tlb", &sva->conflict_tlb },
         { "ats.ok", &sva->ats_ok },
         { "ats.fault", &sva->ats_fault },
         { "prq.queued", &sva->prq_queued },
@@ -126,8 +131,12 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         g_array_append_val(stats, stat);
     }
     g_array_append_vals(stats, more, ARRAY_SIZE(more));
-    return iommu_stats_register(OBJECT(s), "vtd.", (IOMMUStat *)stats->data,
-                                stats->len, errp);
+    if (!iommu_stats_register(OBJECT(s), "vtd.", (IOMMUStat *)stats->data,
+                              stats->len, errp)) {
+        return false;
+    }
+    iommu_stats_set_audit(OBJECT(s), vtd_cache_audit, s);
+    return true;
 }
 
 void vtd_sva_cap_init(IntelIOMMUState *s)

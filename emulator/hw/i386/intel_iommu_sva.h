@@ -137,6 +137,8 @@ struct VTDSVA {
     uint64_t tlb_hit, tlb_miss, tlb_full;
     uint64_t psc_hit, psc_miss;
     uint64_t stale_cfg, stale_tlb, stale_psc;
+    uint64_t left_ctx, left_pasid, left_tlb, left_psc;
+    uint64_t conflict_tlb;
     uint64_t ats_ok, ats_fault;
     uint64_t prq_queued, prq_overflow, prq_refused, prq_now, prq_peak;
     uint64_t prq_untracked;
@@ -210,6 +212,7 @@ void vtd_cache_psc_add(IntelIOMMUState *s, const VTDSpace *space, hwaddr addr,
 bool vtd_cache_is_dropped(const VTDInval *inv, const VTDSpace *space,
                           uint64_t addr, uint64_t mask, bool whole);
 void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv);
+void vtd_cache_audit(void *opaque);
 
 /* intel_iommu_inval.c: the invalidation queue */
 bool vtd_inval_desc(IntelIOMMUState *s, VTDInvDesc *desc);

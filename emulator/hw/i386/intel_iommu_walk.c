@@ -178,7 +178,9 @@ static int walk_once(IntelIOMMUState *s, const VTDRequest *req,
             return 0;
         }
 
-        vtd_cache_psc_add(s, space, req->addr, out);
+        if (!req->fresh) {
+            vtd_cache_psc_add(s, space, req->addr, out);
+        }
         table = out->addr;
     }
 }

@@ -1176,6 +1176,124 @@ static void test_scopes(void)
     stop(&b);
 }
 
+/* Have all caches compared with memory, and check what differs */
+static void left(Bench *b, int ctx, int pasid, int tlb, int psc)
+{
+    qtest_writel(b->qts, MMIO + SVADEV_STAT_LATCH,
+                 SVADEV_STAT_LATCH_COPY | SVADEV_STAT_LATCH_AUDIT);
+    g_test_message("left %d %d %d %d", ctx, pasid, tlb, psc);
+    g_assert_cmpuint(counter(b, "left.ctx"), ==, ctx);
+    g_assert_cmpuint(counter(b, "left.pasid"), ==, pasid);
+    g_assert_cmpuint(counter(b, "left.tlb"), ==, tlb);
+    g_assert_cmpuint(counter(b, "left.psc"), ==, psc);
+}
+
+/* What is held and wrong is found without a DMA that uses it */
+static void test_audit(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), ss = new_table(&b), at, was;
+
+    left(&b, 0, 0, 0, 0);
+    reaches(&b, 1, VA, DATA);
+    put(&b, entry(&b, ss, 3, VA, 1), DATA | 3);
+    set_pe(&b, 4, PE_P | PE_SS | PE_AW(3) | ss, 5, 0);
+    reaches(&b, 4, VA, DATA);
+    left(&b, 0, 0, 0, 0);
+
+    /* A translation, of either stage; one that memory grants more than */
+    at = pte(&b, root, VA);
+    was = get(&b, at);
+    put(&b, at, was & ~W);
+    left(&b, 0, 0, 1, 0);
+    put(&b, at, was & ~D);
+    left(&b, 0, 0, 1, 0);
+    put(&b, at, was + PAGE);
+    left(&b, 0, 0, 1, 0);
+    put(&b, at, 0);
+    left(&b, 0, 0, 1, 0);
+    put(&b, at, was);
+    left(&b, 0, 0, 0, 0);
+    put(&b, entry(&b, ss, 3, VA, 1), 0);
+    left(&b, 0, 0, 1, 0);
+    put(&b, entry(&b, ss, 3, VA, 1), DATA | 3);
+    map(&b, root, VA + PAGE, DATA | P | U);
+    g_assert_cmpuint(dma_read(&b, 1, VA + PAGE), ==, SVADEV_STATUS_OK);
+    map(&b, root, VA + PAGE, DATA | RW);
+    left(&b, 0, 0, 0, 0);
+    map(&b, root, VA + PAGE, DATA | P | U | A);
+
+    /* A table, whose entries are the same, and one that is not there */
+    at = entry(&b, root, 4, VA, 2);
+    was = get(&b, at);
+    put(&b, at, was & ~W);
+    left(&b, 0, 0, 1, 1);
+    put(&b, at, 0);
+    left(&b, 0, 0, 2, 1);
+    put(&b, at, was);
+    left(&b, 0, 0, 0, 0);
+
+    /* A PASID entry: the next owner of its tags would hit all */
+    put(&b, pe_of(1), 0);
+    left(&b, 0, 1, 2, 3);
+    flush_pasid(&b, 2, 1);
+    wait_desc(&b);
+    left(&b, 0, 0, 2, 3);
+    flush_all_of(&b, 2, 1);
+    wait_desc(&b);
+    left(&b, 0, 0, 0, 0);
+    put(&b, pe_of(4), 0);
+    left(&b, 0, 1, 1, 2);
+    desc(&b, D_IOTLB | G(2) | 5 << 16, 0);
+    flush_pasid(&b, 5, 4);
+    wait_desc(&b);
+
+    /* The directory, and the context */
+    put(&b, PDIR, PTAB3 | 1);
+    left(&b, 0, 1, 0, 0);
+    put(&b, PDIR, PTAB | 1);
+    set_context(&b, SID, 0);
+    left(&b, 1, 1, 0, 0);
+    desc(&b, D_CC | G(3) | (uint64_t)SID << 32, 0);
+    wait_desc(&b);
+    left(&b, 0, 0, 0, 0);
+
+    set_reg(&b, GCMD, QIE);
+    left(&b, 0, 0, 0, 0);
+    stop(&b);
+}
+
+/* A large page and a part of it are both held, for one that was split */
+static void test_conflict(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), pde = entry(&b, root, 4, VA, 2);
+    uint64_t table = get(&b, pde);
+    int large;
+
+    for (large = 0; large < 2; large++) {
+        put(&b, pde, table);
+        map(&b, root, VA, DATA | P | U);
+        put(&b, pde, large ? DATA | RW | PS : table);
+        g_assert_cmpuint(dma_read(&b, 1, VA), ==, SVADEV_STATUS_OK);
+        g_assert_cmpuint(counter(&b, "conflict.tlb"), ==, large);
+        /* A write walks again, as what a read has filled is not dirty */
+        put(&b, pde, table);
+        map(&b, root, VA, DATA | RW);
+        put(&b, pde, large ? table : DATA | RW | PS);
+        if (!large) {
+            /* The next page's invalidation drops the table only */
+            flush_pages(&b, 2, 1, VA + PAGE, 0, 0);
+            wait_desc(&b);
+        }
+        reaches(&b, 1, VA, DATA);
+        g_assert_cmpuint(counter(&b, "conflict.tlb"), ==, large + 1);
+        desc(&b, D_IOTLB | G(1), 0);
+        wait_desc(&b);
+    }
+    stop(&b);
+}
+
 /* Two functions, one process: its translations are shared */
 static void test_shared(void)
 {
@@ -2059,6 +2177,8 @@ int main(int argc, char **argv)
                    test_pasid_directory_absent);
     qtest_add_func("/vtd-sva/paging-structure-cache", test_psc);
     qtest_add_func("/vtd-sva/scopes", test_scopes);
+    qtest_add_func("/vtd-sva/audit", test_audit);
+    qtest_add_func("/vtd-sva/conflict", test_conflict);
     qtest_add_func("/vtd-sva/shared", test_shared);
     qtest_add_func("/vtd-sva/cache-overflow", test_overflow_of_caches);
     qtest_add_func("/vtd-sva/wait", test_wait);
