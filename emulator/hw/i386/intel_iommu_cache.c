@@ -221,11 +221,15 @@ int vtd_cache_context(IntelIOMMUState *s, const VTDRequest *req,
     if (!req->fresh) {
         hit = g_hash_table_lookup(sva->ctx, GUINT_TO_POINTER(req->sid));
     }
+    if (hit && req->silent) {
+        *ce = *hit;
+        return 0;
+    }
     ret = read_context(s, req, &now);
     if (!hit) {
         *ce = now;
         if (!req->fresh) {
-            sva->ctx_miss++;
+            sva->ctx_miss += !req->silent;
             if (!ret) {
                 make_room(s, sva->ctx);
                 g_hash_table_replace(sva->ctx, GUINT_TO_POINTER(req->sid),
@@ -317,7 +321,7 @@ static int find_pdire(IntelIOMMUState *s, const VTDRequest *req,
         return ret;
     }
 
-    if (ret || *hit != now) {
+    if (!req->silent && (ret || *hit != now)) {
         sva->stale_cfg++;
         trace_vtd_sva_stale_cfg("PASID directory entry", req->sid, pasid);
     }
@@ -369,6 +373,10 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
     if (!req->fresh) {
         hit = g_hash_table_lookup(sva->pasids, &key);
     }
+    if (hit && req->silent) {
+        *fpd |= hit->fpd;
+        return vtd_sva_decode_pasid(s, pasid, &hit->pe, space);
+    }
     /* What is held itself needs no directory */
     ret = hit ? read_pdire(s, pasid, ce, &pdire) :
                 find_pdire(s, req, pasid, ce, &pdire);
@@ -382,7 +390,7 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
         }
         *fpd |= now.fpd;
         if (!req->fresh) {
-            sva->pasid_miss++;
+            sva->pasid_miss += !req->silent;
             if (!ret) {
                 make_room(s, sva->pasids);
                 g_hash_table_replace(sva->pasids, g_memdup2(&key, sizeof(key)),
@@ -455,12 +463,14 @@ const VTDMapping *vtd_cache_tlb_find(IntelIOMMUState *s, const VTDRequest *req,
         hit = lookup(s->sva->tlb, space, req->addr, level);
         if (hit && !vtd_walk_check(req, space, &hit->access) &&
             (!req->write || hit->dirty)) {
-            s->sva->tlb_hit++;
-            check_tlb_hit(s, req, space, hit);
+            if (!req->silent) {
+                s->sva->tlb_hit++;
+                check_tlb_hit(s, req, space, hit);
+            }
             return hit;
         }
     }
-    s->sva->tlb_miss++;
+    s->sva->tlb_miss += !req->silent;
     return NULL;
 }
 
@@ -555,6 +565,9 @@ const VTDMapping *vtd_cache_psc_find(IntelIOMMUState *s, const VTDRequest *req,
         if (!hit) {
             continue;
         }
+        if (req->silent) {
+            return hit;
+        }
         s->sva->psc_hit++;
         if (!walk_to(s, req, space, level, &now) || now.addr != hit->addr ||
             grants_more(&hit->access, &now.access)) {
@@ -564,7 +577,7 @@ const VTDMapping *vtd_cache_psc_find(IntelIOMMUState *s, const VTDRequest *req,
         }
         return hit;
     }
-    s->sva->psc_miss++;
+    s->sva->psc_miss += !req->silent;
     return NULL;
 }
 

@@ -1,9 +1,8 @@
 /*
  * VT-d: the invalidation queue, where requests go through strict caches
  *
- * In strict mode an invalidation takes effect only when the next wait
- * descriptor is processed, as without one software cannot know that it had any
- * effect yet (VT-d 6.5.2.8). Page group responses act at once.
+ * Invalidations take effect as intel_iommu_sync.c has it. Page group responses
+ * act at once.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,75 +13,9 @@
 #include "hw/i386/pc.h"
 #include "intel_iommu_sva.h"
 
-/*
- * Invalidations that may await a wait descriptor. Beyond this they act without
- * one, which is permitted, so that a guest that never waits cannot use up our
- * memory, nor our time once it does.
- */
-#define MAX_DEFERRED 256
-
 #define MAMV 18
 
 #define GRANULARITY(desc)   extract64((desc)->val[0], 4, 2)
-
-/*
- * Does a device-TLB invalidation come before that of the IOTLB? The device may
- * then have been given the same translations again between the two. It has, is
- * what we assume, and that is as if the first had never been.
- */
-static bool is_early(IntelIOMMUState *s, GList *link)
-{
-    const VTDInval *dev = link->data;
-    VTDSpace space;
-    GList *l;
-
-    if (!vtd_sva_held_space(s, dev, &space)) {
-        return false;
-    }
-    for (l = link->prev; l; l = l->prev) {
-        if (vtd_cache_is_dropped(l->data, &space, dev->addr, dev->mask,
-                                 true)) {
-            return false;
-        }
-    }
-    for (l = link->next; l; l = l->next) {
-        if (vtd_cache_is_dropped(l->data, &space, dev->addr, dev->mask,
-                                 false)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* What was deferred takes effect */
-static void replay(IntelIOMMUState *s)
-{
-    GQueue *q = &s->sva->deferred;
-    GList *l;
-
-    for (l = q->head; l; l = l->next) {
-        if (is_early(s, l)) {
-            s->sva->cmd_early++;
-        } else {
-            vtd_cache_inval(s, l->data);
-        }
-    }
-    g_queue_clear_full(q, g_free);
-}
-
-static void apply(IntelIOMMUState *s, const VTDInval *inv)
-{
-    GQueue *q = &s->sva->deferred;
-
-    if (!s->strict) {
-        vtd_cache_inval(s, inv);
-        return;
-    }
-    if (g_queue_get_length(q) == MAX_DEFERRED) {
-        replay(s);
-    }
-    g_queue_push_tail(q, g_memdup2(inv, sizeof(*inv)));
-}
 
 static bool is_zero(const VTDInvDesc *desc, uint64_t rsvd0, uint64_t rsvd1)
 {
@@ -118,7 +51,7 @@ static bool context_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     default:
         return false;
     }
-    apply(s, &inv);
+    vtd_sync_inval(s, &inv, false);
     return true;
 }
 
@@ -155,7 +88,8 @@ static bool iotlb_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     default:
         return false;
     }
-    apply(s, &inv);
+    /* DW and DR: writes and reads that were translated before (6.5.2.3) */
+    vtd_sync_inval(s, &inv, extract64(desc->lo, 6, 2));
     return true;
 }
 
@@ -184,7 +118,8 @@ static bool piotlb_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     default:
         return false;
     }
-    apply(s, &inv);
+    /* It drains in any case (6.5.2.4) */
+    vtd_sync_inval(s, &inv, true);
     return true;
 }
 
@@ -211,7 +146,7 @@ static bool pasid_cache_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     default:
         return false;
     }
-    apply(s, &inv);
+    vtd_sync_inval(s, &inv, false);
     return true;
 }
 
@@ -229,7 +164,8 @@ static void ask_device(IntelIOMMUState *s, const VTDInval *inv)
     if (!pci || !pci->enabled || !pcie_ats_enabled(pci)) {
         s->sva->timed_out = true;
     }
-    apply(s, inv);
+    /* The device answers when what it has translated is done (PCIe 10.3.3) */
+    vtd_sync_inval(s, inv, true);
 }
 
 /* The range of a device-TLB invalidation: the lowest 0 above says its size */
@@ -275,6 +211,17 @@ static bool device_piotlb_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     dev_range(&inv, desc->hi, VTD_INV_DESC_PASID_DEVICE_IOTLB_SIZE(desc->hi));
     ask_device(s, &inv);
     return true;
+}
+
+/* Is it a wait descriptor, without an error? */
+bool vtd_inval_is_wait(IntelIOMMUState *s, const VTDInvDesc *desc)
+{
+    return VTD_INV_DESC_TYPE(desc->lo) == VTD_INV_DESC_WAIT &&
+           !(s->iq_dw && (desc->val[2] || desc->val[3])) &&
+           is_zero(desc, VTD_INV_DESC_WAIT_RSVD_LO & ~VTD_INV_DESC_WAIT_PD,
+                   VTD_INV_DESC_WAIT_RSVD_HI) &&
+           (desc->lo & (VTD_INV_DESC_WAIT_IF | VTD_INV_DESC_WAIT_SW |
+                        VTD_INV_DESC_WAIT_FN));
 }
 
 /**
@@ -339,13 +286,9 @@ bool vtd_inval_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     case VTD_INV_DESC_PGRESP:
         return vtd_prq_response_desc(s, desc);
     case VTD_INV_DESC_WAIT:
-        if (!is_zero(desc, VTD_INV_DESC_WAIT_RSVD_LO & ~VTD_INV_DESC_WAIT_PD,
-                     VTD_INV_DESC_WAIT_RSVD_HI) ||
-            !(desc->lo & (VTD_INV_DESC_WAIT_IF | VTD_INV_DESC_WAIT_SW |
-                          VTD_INV_DESC_WAIT_FN))) {
+        if (!vtd_inval_is_wait(s, desc)) {
             return false;
         }
-        replay(s);
         if (desc->lo & VTD_INV_DESC_WAIT_PD) {
             s->sva->cmd_drain++;
             vtd_prq_drain(s);

@@ -147,7 +147,7 @@ void vtd_sva_cap_init(IntelIOMMUState *s)
 
 void vtd_sva_reset(IntelIOMMUState *s)
 {
-    g_queue_clear_full(&s->sva->deferred, g_free);
+    vtd_sync_reset(s);
     s->sva->timed_out = false;
     vtd_cache_reset(s);
     vtd_prq_reset(s);
@@ -356,6 +356,10 @@ static int translate(IntelIOMMUState *s, const VTDRequest *req,
 
     QEMU_LOCK_GUARD(&s->sva->lock);
 
+    if (s->strict && !req->fresh && !req->silent) {
+        vtd_sync_note_request(s, req);
+    }
+
     ret = find_space(s, req, &space, fpd);
     if (ret) {
         return ret;
@@ -395,6 +399,15 @@ static int translate(IntelIOMMUState *s, const VTDRequest *req,
     /* No permission to execute: ECAP.ERS is 0 */
     out->perm = IOMMU_ACCESS_FLAG(mapping.access.r, mapping.access.w);
     return 0;
+}
+
+/* Fill the caches as a request would, which is silent */
+void vtd_sva_fetch(IntelIOMMUState *s, const VTDRequest *req)
+{
+    IOMMUTLBEntry out;
+    bool fpd;
+
+    translate(s, req, &out, &fpd);
 }
 
 /* Translate an untranslated request; a fault is recorded */
@@ -737,8 +750,8 @@ bool vtd_sva_realize(IntelIOMMUState *s, PCIIOMMUOps *ops, Error **errp)
     }
 
     s->sva = g_new0(VTDSVA, 1);
-    g_queue_init(&s->sva->deferred);
     vtd_cache_init(s);
+    vtd_sync_init(s);
     vtd_prq_init(s);
     add_ops(ops);
     return register_stats(s, errp);

@@ -8,6 +8,7 @@
 
 #include "qemu/lockable.h"
 #include "hw/i386/intel_iommu.h"
+#include "hw/misc/iommu-choice.h"
 #include "hw/pci/pci.h"
 #include "hw/pci/pci_bus.h"
 #include "intel_iommu_internal.h"
@@ -47,7 +48,20 @@ typedef struct VTDRequest {
     bool exec;
     bool ats;               /* a translation request */
     bool fresh;             /* walk memory as it is, leave no trace */
+    bool silent;            /* fill the caches only: nothing else shows it */
 } VTDRequest;
+
+/* Property x-wild: the liberties that strict caching takes. For tests. */
+#define VTD_WILD_EARLY      (1u << 0)   /* invalidate before the wait */
+#define VTD_WILD_ORDER      (1u << 1)   /* or then, in any order */
+#define VTD_WILD_REFILL     (1u << 2)   /* repeat requests in between */
+
+/* How far a wait descriptor has got */
+typedef enum VTDSyncState {
+    VTD_SYNC_NONE,          /* there is none at the head of the queue */
+    VTD_SYNC_DELAY,         /* it waits until sync_due, then all acts */
+    VTD_SYNC_DRAIN,         /* accesses in flight end at sync_due */
+} VTDSyncState;
 
 /* What a paging-structure entry and those above it allow */
 typedef struct VTDAccess {
@@ -117,7 +131,15 @@ struct VTDSVA {
     GHashTable *pasids;     /* SID, PASID -> VTDHeldPASID */
     GTree *tlb;             /* VTDTag -> VTDEntry, of a page */
     GTree *psc;             /* VTDTag -> VTDEntry, of a table */
-    GQueue deferred;        /* VTDInval that await a wait descriptor */
+    GQueue deferred;        /* invalidations that await a wait descriptor */
+    bool drain;             /* so do accesses, because of one of them */
+    VTDSyncState sync;
+    int64_t sync_due;
+    QEMUTimer *sync_timer;
+    IOMMUChoice wait_choice, early_choice, order_choice;
+    VTDRequest recent[64];  /* a ring, protected by the lock */
+    uint32_t nr_recent;     /* ever */
+    uint32_t refills;       /* that may still be made for this wait */
     bool timed_out;         /* what one of them asked does not answer */
 
     QLIST_HEAD(, VTDNotifier) notifiers;
@@ -169,6 +191,7 @@ void vtd_generate_interrupt(IntelIOMMUState *s, hwaddr mesg_addr_reg,
                             hwaddr mesg_data_reg);
 bool vtd_slpte_nonzero_rsvd(uint64_t slpte, uint32_t level);
 bool vtd_flpte_nonzero_rsvd(uint64_t flpte, uint32_t level);
+void vtd_inv_queue_resume(IntelIOMMUState *s);
 
 /* intel_iommu_sva.c: set-up, requests */
 bool vtd_sva_realize(IntelIOMMUState *s, PCIIOMMUOps *ops, Error **errp);
@@ -184,6 +207,7 @@ int vtd_sva_check_pri(IntelIOMMUState *s, const VTDRequest *req,
 bool vtd_sva_held_space(IntelIOMMUState *s, const VTDInval *dev,
                         VTDSpace *space);
 void vtd_sva_fault(IntelIOMMUState *s, const VTDRequest *req, int reason);
+void vtd_sva_fetch(IntelIOMMUState *s, const VTDRequest *req);
 
 /* intel_iommu_walk.c: tables in memory */
 bool vtd_walk_read(hwaddr at, void *buf, size_t len);
@@ -214,7 +238,17 @@ bool vtd_cache_is_dropped(const VTDInval *inv, const VTDSpace *space,
 void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv);
 void vtd_cache_audit(void *opaque);
 
+/* intel_iommu_sync.c: when invalidations act, when waits complete */
+void vtd_sync_init(IntelIOMMUState *s);
+void vtd_sync_reset(IntelIOMMUState *s);
+void vtd_sync_cancel(IntelIOMMUState *s);
+void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain);
+bool vtd_sync_pending(IntelIOMMUState *s, const VTDInvDesc *desc);
+bool vtd_sync_waits(IntelIOMMUState *s);
+void vtd_sync_note_request(IntelIOMMUState *s, const VTDRequest *req);
+
 /* intel_iommu_inval.c: the invalidation queue */
+bool vtd_inval_is_wait(IntelIOMMUState *s, const VTDInvDesc *desc);
 bool vtd_inval_desc(IntelIOMMUState *s, VTDInvDesc *desc);
 bool vtd_inval_times_out(IntelIOMMUState *s, const VTDInvDesc *desc);
 void vtd_inval_ccmd(IntelIOMMUState *s, uint64_t val);

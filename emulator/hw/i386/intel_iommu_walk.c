@@ -161,7 +161,11 @@ static int walk_once(IntelIOMMUState *s, const VTDRequest *req,
             }
         }
 
-        if (space->fs && !req->fresh) {
+        if (space->fs && req->silent && !(pte & VTD_FL_A)) {
+            /* It would have to be set first */
+            return VTD_FR_FS_BIT_UPDATE_FAILED;
+        }
+        if (space->fs && !req->fresh && !req->silent) {
             flags = VTD_FL_A | (leaf && req->write ? VTD_FL_D : 0);
             switch (set_flags(out->pte_at, pte, flags)) {
             case CHANGED:

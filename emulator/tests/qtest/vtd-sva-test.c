@@ -138,6 +138,8 @@
 #define NR_QUEUES       4
 #define STEP_NS         100000
 #define UNTAGGED        (-1)
+#define WAIT_STEP_NS    10000
+#define MAX_STEPS       1000
 
 #define SVM             "x-scalable-mode=on,x-flts=on,x-pasid-mode=on," \
                         "device-iotlb=on,svm=on"
@@ -205,10 +207,35 @@ static void desc(Bench *b, uint64_t val0, uint64_t val1)
     put(b, VTD + IQT, b->tail << 5);
 }
 
-static void wait_desc(Bench *b)
+/* Let time pass until the queue is empty, or stops at an error */
+static void drain(Bench *b)
+{
+    int i;
+
+    for (i = 0; i < MAX_STEPS; i++) {
+        if (get(b, VTD + IQH) == b->tail << 5 || reg(b, FSTS) & FSTS_IQE) {
+            return;
+        }
+        qtest_clock_step(b->qts, WAIT_STEP_NS);
+    }
+    g_assert_not_reached();
+}
+
+static void start_wait(Bench *b)
 {
     b->waits++;
     desc(b, D_WAIT | WAIT_SW | (uint64_t)b->waits << 32, STATUS);
+}
+
+static bool wait_is_pending(Bench *b)
+{
+    return get(b, VTD + IQH) != b->tail << 5;
+}
+
+static void wait_desc(Bench *b)
+{
+    start_wait(b);
+    drain(b);
     g_assert_cmphex(qtest_readl(b->qts, STATUS), ==, b->waits);
     g_assert_cmphex(get(b, VTD + IQH), ==, b->tail << 5);
 }
@@ -235,6 +262,7 @@ static void bad_desc(Bench *b, uint64_t val0, uint64_t val1,
     put(b, QUEUE + at * 32 + 16, 0);
     set_reg(b, FSTS, FSTS_IQE);
     put(b, VTD + IQT, b->tail << 5);
+    drain(b);
     g_assert_cmphex(get(b, VTD + IQH), ==, b->tail << 5);
 }
 
@@ -489,7 +517,7 @@ static Bench start_with(const char *props)
     Bench b = { .next_table = TABLES };
 
     b.qts = qtest_initf("-M q35 -cpu max -m 128M -bios %s -nodefaults "
-                        "-device intel-iommu,id=dmar0," SVM "%s "
+                        "-device intel-iommu,id=dmar0," SVM ",x-wild=0%s "
                         "-device svadev,id=dev0,addr=%d,nr-queues=%d,"
                         "ats=on,pri=on "
                         "-device svadev,id=dev1,addr=%d,nr-queues=%d,"
@@ -1176,11 +1204,17 @@ static void test_scopes(void)
     stop(&b);
 }
 
-/* Have all caches compared with memory, and check what differs */
-static void left(Bench *b, int ctx, int pasid, int tlb, int psc)
+/* Have all caches compared with memory */
+static void audit(Bench *b)
 {
     qtest_writel(b->qts, MMIO + SVADEV_STAT_LATCH,
                  SVADEV_STAT_LATCH_COPY | SVADEV_STAT_LATCH_AUDIT);
+}
+
+/* And check what differs */
+static void left(Bench *b, int ctx, int pasid, int tlb, int psc)
+{
+    audit(b);
     g_test_message("left %d %d %d %d", ctx, pasid, tlb, psc);
     g_assert_cmpuint(counter(b, "left.ctx"), ==, ctx);
     g_assert_cmpuint(counter(b, "left.pasid"), ==, pasid);
@@ -1294,6 +1328,200 @@ static void test_conflict(void)
     stop(&b);
 }
 
+#define WAIT_1MS    ",x-wait-ns=1000000"
+
+/* A wait descriptor completes later than the store to the tail register */
+static void test_wait_time(void)
+{
+    Bench b = start_with(WAIT_1MS);
+    uint64_t root = one_page(&b, 1, 2, DATA);
+
+    reaches(&b, 1, VA, DATA);
+    map(&b, root, VA, 0);
+
+    /* What follows in the queue waits too */
+    flush_pages(&b, 2, 1, VA, 0, 0);
+    start_wait(&b);
+    start_wait(&b);
+    qtest_clock_step(b.qts, 990000);
+    g_assert_cmphex(get(&b, VTD + IQH), ==, (b.tail - 2) << 5);
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, b.waits - 2);
+    qtest_clock_step(b.qts, 20000);
+    g_assert_cmphex(get(&b, VTD + IQH), ==, (b.tail - 1) << 5);
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, b.waits - 1);
+    qtest_clock_step(b.qts, 1000000);
+    g_assert(!wait_is_pending(&b));
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, b.waits);
+    faults(&b, 1, VA, F_FS_P);
+
+    /* What was fetched is still used until then */
+    map(&b, root, VA, DATA | RW);
+    reaches(&b, 1, VA, DATA);
+    map(&b, root, VA, 0);
+    flush_pages(&b, 2, 1, VA, 0, 0);
+    start_wait(&b);
+    set_queue(&b, 0, 0, 1, 0);
+    put(&b, page_reg(0, 0, SVADEV_OP), SVADEV_OP_WRITE);
+    put(&b, page_reg(0, 0, SVADEV_DST), VA);
+    put(&b, page_reg(0, 0, SVADEV_LEN), 8);
+    put(&b, page_reg(0, 0, SVADEV_GO), SVADEV_GO_START);
+    qtest_clock_step(b.qts, 900000);
+    g_assert_cmpuint(status(&b, 0), ==, SVADEV_STATUS_OK);
+    g_assert(wait_is_pending(&b));
+    drain(&b);
+    faults(&b, 1, VA, F_FS_P);
+
+    /* The queue is not empty, so it cannot be disabled */
+    start_wait(&b);
+    set_reg(&b, GCMD, TE);
+    g_assert_cmphex(reg(&b, GSTS) & QIE, ==, QIE);
+    g_assert(wait_is_pending(&b));
+    /* Unless software takes the wait descriptor back: it has gone then */
+    put(&b, VTD + IQT, (b.tail - 1) << 5);
+    set_reg(&b, GCMD, TE);
+    g_assert_cmphex(reg(&b, GSTS) & QIE, ==, 0);
+    qtest_clock_step(b.qts, 2000000);
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, b.waits - 1);
+    g_assert_cmphex(get(&b, VTD + IQH), ==, 0);
+    b.tail = 0;
+    put(&b, VTD + IQT, 0);
+    set_reg(&b, GCMD, TE | QIE);
+    start_wait(&b);
+    qtest_clock_step(b.qts, 900000);
+    g_assert(wait_is_pending(&b));
+    drain(&b);
+
+    /* A reset in the middle, and QEMU ends in the middle */
+    start_wait(&b);
+    qtest_system_reset(b.qts);
+    qtest_clock_step(b.qts, 2000000);
+    g_assert_cmphex(get(&b, VTD + IQH), ==, 0);
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, b.waits - 1);
+    stop(&b);
+    b = start_with(WAIT_1MS);
+    start_wait(&b);
+    g_assert(wait_is_pending(&b));
+    stop(&b);
+}
+
+/* Without x-wait-ns the time is seeded, and within bounds */
+static uint64_t wait_times(const char *props)
+{
+    Bench b = start_with(props);
+    uint64_t sum = 0;
+    int i, us;
+
+    for (i = 0; i < 8; i++) {
+        start_wait(&b);
+        for (us = 0; wait_is_pending(&b); us++) {
+            g_assert_cmpint(us, <=, 200);
+            qtest_clock_step(b.qts, 1000);
+        }
+        g_assert_cmpint(us, >=, 2);
+        sum = sum * 201 + us;
+    }
+    stop(&b);
+    return sum;
+}
+
+static void test_wait_seed(void)
+{
+    uint64_t one = wait_times("");
+
+    g_assert_cmphex(one, ==, wait_times(""));
+    g_assert_cmphex(one, !=, wait_times(",x-seed=2"));
+}
+
+/* An invalidation may act before its wait: what is fetched then stays */
+static void test_early(void)
+{
+    Bench b = start_with(",x-wild=1");
+    uint64_t root = one_page(&b, 1, 2, DATA);
+    int i, early = 0;
+
+    for (i = 0; i < 32; i++) {
+        map(&b, root, VA, DATA | RW);
+        flush_all_of(&b, 2, 1);
+        wait_desc(&b);
+        flush_all_of(&b, 2, 1);
+        wait_desc(&b);
+        reaches(&b, 1, VA, DATA);
+
+        flush_pages(&b, 2, 1, VA, 0, 0);
+        map(&b, root, VA, (DATA + PAGE) | RW);
+        put(&b, DATA, 0);
+        g_assert_cmpuint(dma_write(&b, 1, VA, 1), ==, SVADEV_STATUS_OK);
+        if (!get(&b, DATA)) {
+            /* It has acted: it does not cover what was fetched since */
+            early++;
+            map(&b, root, VA, 0);
+        }
+        wait_desc(&b);
+        reaches(&b, 1, VA, DATA + PAGE);
+        g_assert_cmpuint(counter(&b, "stale.tlb"), ==, i + 1);
+    }
+    g_assert_cmpint(early, >, 0);
+    g_assert_cmpint(early, <, 32);
+    stop(&b);
+}
+
+/*
+ * IOTLB in front of PASID cache: in one of the two orders recent requests refill
+ * the IOTLB through the PASID entry that is still held. The other way round they
+ * are in order (6.5.2.11).
+ */
+static void test_refill(void)
+{
+    Bench b = start_with(",x-wild=6");
+    uint64_t root, want;
+    int i, refilled = 0;
+    bool wrong;
+
+    for (i = 0; i < 64; i++) {
+        wrong = i < 32;
+        root = one_page(&b, 1, 2, DATA);
+        reaches(&b, 1, VA, DATA);
+        want = get(&b, pte(&b, root, VA));
+        put(&b, pe_of(1), 0);
+        if (!wrong) {
+            flush_pasid(&b, 2, 1);
+        }
+        flush_all_of(&b, 2, 1);
+        if (wrong) {
+            flush_pasid(&b, 2, 1);
+        }
+        wait_desc(&b);
+        g_assert_cmphex(get(&b, pte(&b, root, VA)), ==, want);
+        if (wrong) {
+            audit(&b);
+            refilled += !!counter(&b, "left.tlb");
+        } else {
+            left(&b, 0, 0, 0, 0);
+        }
+        flush_all_of(&b, 2, 1);
+        wait_desc(&b);
+    }
+    g_assert_cmpint(refilled, >, 0);
+    g_assert_cmpint(refilled, <, 32);
+    /* By nothing that is counted: each round is one miss */
+    g_assert_cmpuint(counter(&b, "tlb.miss"), ==, 64);
+    g_assert_cmpuint(counter(&b, "tlb.hit"), ==, 0);
+    g_assert_cmpuint(counter(&b, "pasid.miss"), ==, 64);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, 0);
+
+    /* No Accessed bit is set: what has none is not fetched */
+    root = one_page(&b, 1, 2, DATA);
+    reaches(&b, 1, VA, DATA);
+    map(&b, root, VA, (DATA + PAGE) | RW);
+    flush_all_of(&b, 2, 1);
+    flush_all_of(&b, 2, 1);
+    wait_desc(&b);
+    g_assert_cmphex(get(&b, pte(&b, root, VA)), ==, (DATA + PAGE) | RW);
+    left(&b, 0, 0, 0, 0);
+    reaches(&b, 1, VA, DATA + PAGE);
+    stop(&b);
+}
+
 /* Two functions, one process: its translations are shared */
 static void test_shared(void)
 {
@@ -1335,11 +1563,14 @@ static void test_wait(void)
 
     desc(&b, D_WAIT | WAIT_FN, 0);
     desc(&b, D_WAIT | WAIT_FN | WAIT_SW | 5ull << 32, STATUS);
+    drain(&b);
     g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, 5);
     desc(&b, D_WAIT | WAIT_PD | WAIT_SW | 6ull << 32, STATUS);
+    drain(&b);
     g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, 6);
     g_assert_cmphex(reg(&b, ICS), ==, 0);
     desc(&b, D_WAIT | WAIT_IF, 0);
+    drain(&b);
     g_assert_cmphex(reg(&b, ICS), ==, 1);
     set_reg(&b, ICS, 1);
     g_assert_cmphex(reg(&b, ICS), ==, 0);
@@ -2179,6 +2410,10 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/scopes", test_scopes);
     qtest_add_func("/vtd-sva/audit", test_audit);
     qtest_add_func("/vtd-sva/conflict", test_conflict);
+    qtest_add_func("/vtd-sva/wait-time", test_wait_time);
+    qtest_add_func("/vtd-sva/wait-seed", test_wait_seed);
+    qtest_add_func("/vtd-sva/early", test_early);
+    qtest_add_func("/vtd-sva/refill", test_refill);
     qtest_add_func("/vtd-sva/shared", test_shared);
     qtest_add_func("/vtd-sva/cache-overflow", test_overflow_of_caches);
     qtest_add_func("/vtd-sva/wait", test_wait);
