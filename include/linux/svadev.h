@@ -59,6 +59,6 @@ int svadev_queue_run(struct svadev_queue *q, struct svadev_op *op,
 unsigned int svadev_queue_irqs(struct svadev_queue *q);
 void svadev_plug(struct svadev_queue *q, struct pci_dev *pdev, bool plug);
 int svadev_read_counter(struct svadev_queue *q, const char *name, u64 *val);
-u64 svadev_audit(struct svadev_queue *q);
+u64 svadev_audit(struct svadev_queue *q, unsigned int timeout_ms);
 
 #endif /* _LINUX_SVADEV_H */

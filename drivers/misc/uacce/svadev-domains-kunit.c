@@ -33,6 +33,9 @@
 
 #define SDT_TIMEOUT_MS		10000
 
+/* Until a lazy invalidation is done */
+#define SDT_AUDIT_MS		2000
+
 /* Somewhere low in the address space: the DMA API allocates from the top */
 #define SDT_IOVA		SZ_16M
 
@@ -341,6 +344,19 @@ static void sdt_free_place(struct sdt *sdt, enum sdt_type type)
 	}
 }
 
+/* No cache may have an entry that differs from memory */
+static void sdt_audit(struct kunit *test, struct sdt *sdt)
+{
+	struct svadev_queue *q = svadev_queue_get(sdt->pdev);
+
+	KUNIT_EXPECT_FALSE(test, IS_ERR(q));
+	if (IS_ERR(q))
+		return;
+	KUNIT_EXPECT_EQ_MSG(test, svadev_audit(q, SDT_AUDIT_MS), 0,
+			    "cache entries differ from memory");
+	svadev_queue_put(q);
+}
+
 static void sdt_exit(struct kunit *test)
 {
 	struct sdt *sdt = test->priv;
@@ -358,6 +374,7 @@ static void sdt_exit(struct kunit *test)
 		iommu_detach_group(sdt->place[sdt->rid].domain, sdt->group);
 	for (type = 0; type < SDT_TYPES; type++)
 		sdt_free_place(sdt, type);
+	sdt_audit(test, sdt);
 	iommu_group_put(sdt->group);
 	pci_dev_put(sdt->pdev);
 }

@@ -23,6 +23,9 @@
 #include <uapi/misc/uacce/svadev.h>
 
 #define SVK_TIMEOUT_MS		10000
+
+/* Until a lazy invalidation is done */
+#define SVK_AUDIT_MS		2000
 #define SVK_ROUNDS		50
 #define SVK_PAGES		64	/* Among these is the one freed just now */
 #define SVK_SECRET		0x5e
@@ -59,6 +62,19 @@ struct svk {
 	unsigned int reads;
 };
 
+/* No cache may have an entry that differs from memory */
+static void svk_audit(struct kunit *test, struct svk *svk)
+{
+	struct svadev_queue *q = svadev_queue_get(svk->pdev);
+
+	KUNIT_EXPECT_FALSE(test, IS_ERR(q));
+	if (IS_ERR(q))
+		return;
+	KUNIT_EXPECT_EQ_MSG(test, svadev_audit(q, SVK_AUDIT_MS), 0,
+			    "cache entries differ from memory");
+	svadev_queue_put(q);
+}
+
 static void svk_exit(struct kunit *test)
 {
 	struct svk *svk = test->priv;
@@ -75,6 +91,7 @@ static void svk_exit(struct kunit *test)
 	if (svk->area)
 		free_vm_area(svk->area);
 	free_page((unsigned long)svk->secret);
+	svk_audit(test, svk);
 	pci_dev_put(svk->pdev);
 }
 

@@ -5,7 +5,8 @@
  * The DMA API and paging domains attached to PASIDs are held to what a device
  * can and cannot reach through them, also while they are replaced under a device
  * that never stops. After each case the IOMMU must not have
- * used a stale cache entry, lost an event, or hold a stalled access.
+ * used a stale cache entry, lost an event, or hold a stalled access, and no
+ * cache may have an entry that differs from memory.
  */
 #include <kunit/fail-alloc.h>
 #include <kunit/test.h>
@@ -24,6 +25,9 @@
 #include <uapi/misc/uacce/svadev.h>
 
 #define SVT_TIMEOUT_MS		10000
+
+/* Until a lazy invalidation is done */
+#define SVT_AUDIT_MS		2000
 
 /* Somewhere low in the address space: the DMA API allocates from the top */
 #define SVT_IOVA		SZ_16M
@@ -119,6 +123,19 @@ static u64 svt_counter(struct svt *svt, const char *name)
 	return val;
 }
 
+/* Entries of all caches that differ from memory; U64_MAX without a device */
+static u64 svt_audit(struct svt *svt)
+{
+	struct svadev_queue *q = svadev_queue_get(svt->pdev[0]);
+	u64 left;
+
+	if (IS_ERR(q))
+		return U64_MAX;
+	left = svadev_audit(q, SVT_AUDIT_MS);
+	svadev_queue_put(q);
+	return left;
+}
+
 static int svt_init(struct kunit *test)
 {
 	struct pci_dev *pdev = NULL;
@@ -176,6 +193,8 @@ static void svt_exit(struct kunit *test)
 				    "there is no counter %s", svt_forbidden[i]);
 	}
 	KUNIT_EXPECT_EQ(test, svt_counter(svt, SVT_NOW), 0);
+	KUNIT_EXPECT_EQ_MSG(test, svt_audit(svt), 0,
+			    "cache entries differ from memory");
 
 	for (i = 0; i < ARRAY_SIZE(svt->pdev); i++)
 		pci_dev_put(svt->pdev[i]);

@@ -8,6 +8,7 @@
  * the PASID itself. Registers are in <uapi/misc/uacce/svadev.h>.
  */
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/interrupt.h>
 #include <linux/iopoll.h>
 #include <linux/mm.h>
@@ -693,22 +694,9 @@ int svadev_read_counter(struct svadev_queue *q, const char *name, u64 *val)
 }
 EXPORT_SYMBOL_GPL(svadev_read_counter);
 
-/**
- * svadev_audit() - compare all caches of the emulated machine with memory
- * @q: any queue
- *
- * While an invalidation is under way stale entries are legitimate: call this
- * when nothing changes a page table, or a table that leads to one.
- *
- * Context: Process context.
- * Return: the number of entries that differ from memory, in the IOTLBs, the
- *	paging-structure and configuration caches of all IOMMUs, and in the ATCs
- *	of all devices.
- */
-u64 svadev_audit(struct svadev_queue *q)
+static u64 svadev_audit_once(struct svadev *sd, bool log)
 {
 	char latched[SVADEV_STAT_NAME_LEN + 1];
-	struct svadev *sd = q->sd;
 	u64 this, left = 0;
 	u32 n, count;
 
@@ -719,11 +707,39 @@ u64 svadev_audit(struct svadev_queue *q)
 		this = svadev_latched_counter(sd, n, latched);
 		if (!strstr(latched, SVADEV_STAT_LEFT) || !this)
 			continue;
-		pci_info(sd->pdev, "%s %llu\n", latched, this);
+		if (log)
+			pci_info(sd->pdev, "%s %llu\n", latched, this);
 		left += this;
 	}
 	mutex_unlock(&sd->lock);
 	return left;
+}
+
+/**
+ * svadev_audit() - compare all caches of the emulated machine with memory
+ * @q: any queue
+ * @timeout_ms: how long to wait until no entry differs, in milliseconds
+ *
+ * While an invalidation is under way stale entries are legitimate: call this
+ * when nothing changes a page table, or a table that leads to one. Lazy
+ * invalidation of DMA domains is under way for some milliseconds. The counters
+ * of entries that stay are logged.
+ *
+ * Context: Process context, sleeps.
+ * Return: the number of entries that differ from memory, in the IOTLBs, the
+ *	paging-structure and configuration caches of all IOMMUs, and in the ATCs
+ *	of all devices.
+ */
+u64 svadev_audit(struct svadev_queue *q, unsigned int timeout_ms)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
+
+	while (svadev_audit_once(q->sd, false)) {
+		if (time_after(jiffies, end))
+			return svadev_audit_once(q->sd, true);
+		msleep(10);
+	}
+	return 0;
 }
 EXPORT_SYMBOL_GPL(svadev_audit);
 

@@ -1734,6 +1734,13 @@ static uint64_t dev_counter(Bench *b, const char *name)
     return stat_of(b, "/machine/peripheral/dev0", name);
 }
 
+/* Entries of the device TLB that differ from memory, by an audit */
+static uint64_t audit_device_tlb(Bench *b)
+{
+    qtest_writel(b->qts, MMIO + SVADEV_STAT_LATCH, SVADEV_STAT_LATCH_AUDIT);
+    return dev_counter(b, "left.atc");
+}
+
 /* svadev finds out what its cache should not hold any more */
 static void test_stale_device_tlb(void)
 {
@@ -1757,6 +1764,9 @@ static void test_stale_device_tlb(void)
         g_test_message("case %d", i);
         stale = dev_counter(&b, "stale.atc");
         put(&b, at, cases[i].entry);
+        /* without a hit */
+        g_assert_cmpuint(audit_device_tlb(&b), ==, cases[i].stale);
+        g_assert_cmpuint(dev_counter(&b, "stale.atc"), ==, stale);
         g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 7), ==,
                          SVADEV_STATUS_OK);
         g_assert_cmpuint(dev_counter(&b, "stale.atc"), ==,

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Page requests that go wrong, and groups of more than one page.
+ *
+ * Queues work on memory that was not touched before, while the device asks for
+ * eight pages at a time and sends its requests late, never, twice, without their
+ * PASID, or after it was disabled. An operation ends with the right data or with
+ * a defined failure, and every group that waits for a response has one.
+ */
+#include "sva_case.h"
+
+#define QUEUES		4
+#define PAGES		16
+#define ROUNDS		4
+#define PRG_PAGES	8
+
+/* As after a reset; and so few that requests which are lost end it soon */
+#define RETRIES		64
+#define LOST_RETRIES	3
+
+#define LEN		(PAGES * PAGE)
+
+static bool knob(const char *file, unsigned int val)
+{
+	char name[SVA_PCI_NAME_LEN], path[128], text[16];
+
+	if (sva_pci_name(device[0], name))
+		return false;
+	snprintf(path, sizeof(path), "/sys/kernel/debug/svadev/%s/%s", name,
+		 file);
+	snprintf(text, sizeof(text), "%u", val);
+	return write_file(path, text);
+}
+
+static uint64_t grown(const struct sva_counters *before, const char *name)
+{
+	struct sva_counters now;
+
+	if (sva_counters(device[0], &now))
+		return UINT64_MAX;
+	return sva_delta(before, &now, name);
+}
+
+/* Every request that was taken has its response: none is outstanding */
+static bool all_answered(const struct sva_counters *before)
+{
+	return grown(before, "svadev0.pri.group") ==
+	       grown(before, "svadev0.pri.success") +
+	       grown(before, "svadev0.pri.invalid") +
+	       grown(before, "svadev0.pri.failure");
+}
+
+struct outcome {
+	unsigned int ok;
+	unsigned int failed;
+	unsigned int wrong;		/* neither, or other bytes than filled */
+};
+
+/* Queues work on memory that is untouched, at the same time */
+static void work(struct outcome *sum)
+{
+	struct sva_queue q[QUEUES];
+	uint8_t *p[QUEUES];
+	uint64_t status;
+	int i, round;
+
+	for (i = 0; i < QUEUES; i++)
+		if (sva_open(device[0], &q[i]))
+			q[i].fd = -1;
+
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < QUEUES; i++) {
+			p[i] = map_pages(PAGES, PROT_READ | PROT_WRITE);
+			if (q[i].fd < 0 || p[i] == MAP_FAILED ||
+			    !sva_submit(&q[i], &(struct sva_op){
+				.op = SVADEV_OP_FILL, .dst = p[i], .len = LEN,
+				.value = i + 1 }))
+				sum->wrong++;
+		}
+		for (i = 0; i < QUEUES; i++) {
+			if (q[i].fd < 0 || p[i] == MAP_FAILED)
+				continue;
+			status = sva_wait(&q[i]);
+			if (status == SVADEV_STATUS_OK)
+				sum->ok++;
+			else if (status == SVADEV_STATUS_FAULT ||
+				 status == SVADEV_STATUS_RETRIES)
+				sum->failed++;
+			else
+				sum->wrong++;
+			/* As far as it says it got, and no farther */
+			sum->wrong += !bytes_are(p[i], q[i].done, i + 1);
+			sum->wrong += !bytes_are(p[i] + q[i].done,
+						 LEN - q[i].done, 0);
+			munmap(p[i], LEN);
+		}
+	}
+	for (i = 0; i < QUEUES; i++)
+		sva_close(&q[i]);
+}
+
+/*
+ * The same while page requests go wrong in the ways of @inject. Returns false if
+ * the device has no such ways. All that a response is due for gets one.
+ */
+static bool inject(struct __test_metadata *_metadata, struct machine *before,
+		   unsigned int inject, struct outcome *sum)
+{
+	const struct sva_counters *counters = &before->counters;
+	bool ok;
+
+	before->injected = true;
+	ok = knob("prg_pages", PRG_PAGES) && knob("inject", inject) &&
+	     knob("max_retries", inject & SVADEV_INJECT_LOST ? LOST_RETRIES :
+							       RETRIES);
+	if (ok)
+		work(sum);
+	ok &= knob("inject", 0) && knob("prg_pages", 1) &&
+	      knob("max_retries", RETRIES);
+
+	EXPECT_EQ(0, sum->wrong);
+	EXPECT_EQ(QUEUES * ROUNDS, sum->ok + sum->failed);
+	EXPECT_TRUE(SOON(all_answered(counters)))
+		TH_LOG("%lu groups, %lu successes, %lu invalid, %lu failures",
+		       grown(counters, "svadev0.pri.group"),
+		       grown(counters, "svadev0.pri.success"),
+		       grown(counters, "svadev0.pri.invalid"),
+		       grown(counters, "svadev0.pri.failure"));
+	return ok;
+}
+
+/* Operations succeed, and groups were of several pages */
+#define EXPECT_SUCCESS(bits) do {					\
+	struct outcome sum = {};					\
+									\
+	ASSERT_TRUE(inject(_metadata, &self->before, bits, &sum));	\
+	EXPECT_EQ(0, sum.failed);					\
+	EXPECT_LT(grown(&self->before.counters, "svadev0.pri.group"),	\
+		  grown(&self->before.counters, "svadev0.pri.req"));	\
+} while (0)
+
+TEST_F(sva, groups_of_pages)
+{
+	EXPECT_SUCCESS(0);
+}
+
+TEST_F(sva, requests_late)
+{
+	EXPECT_SUCCESS(SVADEV_INJECT_LATE);
+}
+
+TEST_F(sva, requests_twice)
+{
+	EXPECT_SUCCESS(SVADEV_INJECT_TWICE);
+}
+
+/* Those of the queue that was disabled ask for an address space that goes */
+TEST_F(sva, requests_after_disable)
+{
+	EXPECT_SUCCESS(SVADEV_INJECT_AFTER);
+}
+
+TEST_F(sva, stop_markers)
+{
+	EXPECT_SUCCESS(SVADEV_INJECT_STOP);
+	EXPECT_LT(0, grown(&self->before.counters, "svadev0.pri.stop"));
+}
+
+TEST_F(sva, requests_lost)
+{
+	struct outcome sum = {};
+
+	ASSERT_TRUE(inject(_metadata, &self->before, SVADEV_INJECT_LOST, &sum));
+	EXPECT_EQ(0, sum.ok);
+	EXPECT_LT(0, grown(&self->before.counters, "svadev0.pri.lost"));
+}
+
+/* No process is asked for a page that belongs to no PASID */
+TEST_F(sva, requests_without_pasid)
+{
+	struct outcome sum = {};
+
+	self->before.logged = "page request refused, no PASID";
+	ASSERT_TRUE(inject(_metadata, &self->before, SVADEV_INJECT_NO_PASID,
+			   &sum));
+	EXPECT_EQ(0, sum.ok);
+	EXPECT_LT(0, grown(&self->before.counters, "svadev0.pri.invalid"));
+}
