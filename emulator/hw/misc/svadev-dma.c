@@ -2,11 +2,15 @@
  * svadev: the queues, and the DMA that their operations consist of.
  *
  * An operation is a series of DMAs, each of which stays inside one page and
- * is translated just before it is done. The IOMMU may stall any of them, or
- * the queue may ask for a page; it then sleeps until it is answered, and the
- * others go on. A few
- * DMAs are done per expiry of the queue's timer, which counts virtual time:
- * no operation holds up the machine, and all repeats exactly under icount.
+ * is translated before it is done. The IOMMU may stall any of them, or the
+ * queue may ask for a page; it then sleeps until it is answered, and the
+ * others go on. A few DMAs are done per expiry of the queue's timer, which
+ * counts virtual time: no operation holds up the machine, and all repeats
+ * exactly under icount.
+ *
+ * Some DMAs, chosen by x-seed, reach memory a while after their translation,
+ * whatever becomes of the translation meanwhile: see iommu-flight.h. A reset
+ * drops them; a queue that is disabled is not idle before they are done.
  *
  * Only RAM can be a target. The memory is accessed in the largest naturally
  * aligned units up to 8 bytes, each in one go, as guest CPUs may look on.
@@ -21,6 +25,7 @@
 #include "qemu/bswap.h"
 #include "qemu/host-utils.h"
 #include "qemu/rcu.h"
+#include "hw/misc/iommu-flight.h"
 #include "hw/pci/msix.h"
 #include "svadev-internal.h"
 #include "trace.h"
@@ -28,6 +33,15 @@
 /* Virtual time from one batch of DMAs to the next, and their number */
 #define SVADEV_BATCH_NS         1000
 #define SVADEV_BATCH            16
+
+/*
+ * One DMA of so many takes time to reach memory: enough for a queue that
+ * repeats an operation to have one in flight nearly always, and few enough not
+ * to slow down those that move much.
+ */
+#define SVADEV_FLIES            4
+#define SVADEV_FLIGHT_MIN_NS    (1 * SCALE_US)
+#define SVADEV_FLIGHT_MAX_NS    (50 * SCALE_US)
 
 static unsigned svaq_index(SVAQueue *q)
 {
@@ -250,44 +264,76 @@ static void *ram_map(AddressSpace *as, hwaddr addr, bool is_write, hwaddr min,
     return address_space_map(as, addr, len, is_write, attrs);
 }
 
+/* Note a DMA that is translated. Returns whether it takes time to be done. */
+static bool svaq_take_off(SVAQueue *q, AddressSpace *as, hwaddr addr,
+                          hwaddr len)
+{
+    SVADevState *s = q->dev;
+    uint64_t ns;
+
+    q->flight = (SVAFlight) { .as = as, .addr = addr, .len = len };
+    if (iommu_choice_below(&s->flies, SVADEV_FLIES)) {
+        return false;
+    }
+
+    ns = iommu_choice_between(&s->flight_time, SVADEV_FLIGHT_MIN_NS,
+                              SVADEV_FLIGHT_MAX_NS);
+    iommu_flight_begin(qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + ns);
+    svadev_queue_wait(q, SVAQ_FLYING, ns);
+
+    return true;
+}
+
 /*
  * One DMA, of up to @len bytes at @addr: into @buf for IOMMU_RO, else out of
  * @buf, or, with no @buf, the atomic operation.
  *
  * Returns the number of bytes that were done. If it is 0, the queue is no
- * longer running: the IOMMU stalled the request, a page was asked for, or the
- * operation has ended.
+ * longer running: the IOMMU stalled the request, a page was asked for, the
+ * access is in flight, or the operation has ended. In the first three cases the
+ * queue comes here again, with the same arguments.
  */
 static size_t svaq_dma(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
                        uint8_t *buf, size_t len)
 {
     hwaddr n = MIN(len, SVADEV_PIECE - addr % SVADEV_PIECE);
     SVADevState *s = q->dev;
-    void *ram = NULL;
+    AddressSpace *as;
     IOMMUTLBEntry tlb;
-    int ret;
+    void *ram = NULL;
+    int ret = 0;
 
-    if (q->mode & SVADEV_Q_MODE_ATS) {
-        ret = svaq_translate_ats(q, addr, !buf, access, &tlb);
-    } else {
-        ret = svaq_translate(q, addr, access, &tlb);
-    }
-    trace_svadev_dma(svaq_index(q), q->pasid, addr, n, access, ret);
-
-    if (ret == -EINPROGRESS || ret == -EAGAIN) {
-        if (ret == -EINPROGRESS) {
-            q->state = SVAQ_STALLED;
-            s->dma_stall++;
+    if (!q->flight.as) {
+        if (q->mode & SVADEV_Q_MODE_ATS) {
+            ret = svaq_translate_ats(q, addr, !buf, access, &tlb);
+        } else {
+            ret = svaq_translate(q, addr, access, &tlb);
         }
-        q->fault_addr = addr;
-        q->faults++;
-        return 0;
+        trace_svadev_dma(svaq_index(q), q->pasid, addr, n, access, ret);
+
+        if (ret == -EINPROGRESS || ret == -EAGAIN) {
+            if (ret == -EINPROGRESS) {
+                q->state = SVAQ_STALLED;
+                s->dma_stall++;
+            }
+            q->fault_addr = addr;
+            q->faults++;
+            return 0;
+        }
+
+        if (!ret && svaq_take_off(q, tlb.target_as,
+                                  (tlb.translated_addr & ~tlb.addr_mask) |
+                                  (addr & tlb.addr_mask), n)) {
+            return 0;
+        }
     }
 
+    as = q->flight.as;
+    q->flight.as = NULL;
     if (!ret) {
-        ram = ram_map(tlb.target_as, (tlb.translated_addr & ~tlb.addr_mask) |
-                      (addr & tlb.addr_mask), access != IOMMU_RO,
-                      buf ? 1 : len, &n);
+        n = q->flight.len;
+        ram = ram_map(as, q->flight.addr, access != IOMMU_RO, buf ? 1 : len,
+                      &n);
     }
 
     if (!ram) {
@@ -305,7 +351,7 @@ static size_t svaq_dma(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
         ram_write(ram, buf, n);
     }
 
-    address_space_unmap(tlb.target_as, ram, n, access != IOMMU_RO, n);
+    address_space_unmap(as, ram, n, access != IOMMU_RO, n);
 
     q->retries = 0;
     s->dma_ok++;
@@ -413,6 +459,8 @@ static void svaq_run(SVAQueue *q)
 
     if (q->state == SVAQ_PAUSED) {
         svaq_start_round(q);
+    } else if (q->state == SVAQ_FLYING) {
+        q->state = SVAQ_RUNNING;
     }
 
     for (i = 0; i < SVADEV_BATCH; i++) {
@@ -590,6 +638,7 @@ void svadev_queue_reset(SVAQueue *q)
     svadev_pri_queue_reset(q);
 
     q->state = SVAQ_IDLE;
+    q->flight.as = NULL;
     q->retries = 0;
     q->ctrl = 0;
     q->pasid = 0;

@@ -7,6 +7,7 @@
 #define HW_MISC_SVADEV_INTERNAL_H
 
 #include "qemu/timer.h"
+#include "hw/misc/iommu-choice.h"
 #include "hw/pci/pci_bus.h"
 #include "hw/pci/pci_device.h"
 #include "qom/object.h"
@@ -35,11 +36,19 @@ typedef struct SVAOp {
 typedef enum SVAQueueState {
     SVAQ_IDLE,
     SVAQ_RUNNING,               /* the timer starts the next DMA */
+    SVAQ_FLYING,                /* the timer does the DMA of @flight */
     SVAQ_STALLED,               /* the IOMMU will call the waiter */
     SVAQ_LATE,                  /* the timer sends the page request */
     SVAQ_PAGED,                 /* a page response is due */
     SVAQ_PAUSED,                /* the timer starts the next hammer round */
 } SVAQueueState;
+
+/* A DMA that is translated */
+typedef struct SVAFlight {
+    AddressSpace *as;           /* NULL: there is none */
+    hwaddr addr;
+    hwaddr len;
+} SVAFlight;
 
 typedef struct SVAQueue {
     SVADevState *dev;
@@ -69,6 +78,7 @@ typedef struct SVAQueue {
     size_t held;                /* bytes of @buf not yet consumed, */
     size_t pos;                 /* and where they start */
     uint8_t buf[SVADEV_PIECE];
+    SVAFlight flight;
 
     /* The page request that is, or was last, under way */
     uint64_t page;
@@ -113,6 +123,8 @@ struct SVADevState {
     bool pri;
     uint32_t atc_size;
     uint64_t seed;
+    IOMMUChoice flies;          /* does a DMA take time, */
+    IOMMUChoice flight_time;    /* and how long */
 
     GHashTable *spaces;         /* SVASpace by PASID */
     uint32_t atc_used;

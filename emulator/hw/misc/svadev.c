@@ -569,6 +569,9 @@ static void svadev_realize(PCIDevice *pci, Error **errp)
         return;
     }
 
+    iommu_choice_init(&s->flies, s->seed, "svadev.flies", pci->devfn);
+    iommu_choice_init(&s->flight_time, s->seed, "svadev.flight_time",
+                      pci->devfn);
     svadev_atc_init(s);
     iommu_stats_set_audit(OBJECT(s), svadev_atc_audit, s);
     s->queues = g_new0(SVAQueue, s->nr_queues);

@@ -17,8 +17,9 @@
 #define SLOT            3               /* of the first svadev */
 #define MSIX_BAR        4
 #define NR_QUEUES       5
-#define MAX_STEPS       10000
+#define MAX_STEPS       100000
 #define STEP_NS         1000
+#define FLIGHT_NS       50000           /* of a DMA, at most */
 
 /* Where things are on the machine: all set up here, as there is no firmware */
 typedef struct Machine {
@@ -770,6 +771,73 @@ static void test_disable(void)
     qtest_quit(d.qts);
 }
 
+/*
+ * Start one-byte fills of @at until one of them is in flight: it has not reached
+ * memory when as much time is over as translation takes.
+ */
+static void take_off(Dev *d, int q, uint64_t at)
+{
+    int i;
+
+    for (i = 0; i < 100; i++) {
+        qtest_writeb(d->qts, at, 0);
+        set_op(d, q, SVADEV_OP_FILL, 0, at, 1, 1);
+        go(d, q, SVADEV_GO_START);
+        step(d);
+        if (busy(d, q) && !qtest_readb(d->qts, at)) {
+            return;
+        }
+        g_assert_cmpuint(wait_idle(d, q), ==, SVADEV_STATUS_OK);
+    }
+    g_assert_not_reached();
+}
+
+/* A DMA that is translated is done some time later, or dropped */
+static void test_flight(void)
+{
+    Dev d = start_one();
+    uint64_t p = d.machine->ram;
+
+    enable(&d, 0, 0);
+    take_off(&d, 0, p);
+    qtest_clock_step(d.qts, FLIGHT_NS + STEP_NS);
+    g_assert(!busy(&d, 0));
+    g_assert_cmphex(qtest_readb(d.qts, p), ==, 1);
+
+    /* A queue is not idle before */
+    take_off(&d, 0, p);
+    queue_write(&d, 0, SVADEV_Q_CTRL, 0);
+    while (busy(&d, 0)) {
+        g_assert_cmphex(qtest_readb(d.qts, p), ==, 0);
+        step(&d);
+    }
+    g_assert_cmphex(qtest_readb(d.qts, p), ==, 1);
+
+    /* What is translated needs no permission to be sent any more */
+    enable(&d, 0, 0);
+    take_off(&d, 0, p);
+    set_command(&d, PCI_COMMAND_MEMORY);
+    g_assert_cmpuint(wait_idle(&d, 0), ==, SVADEV_STATUS_OK);
+    g_assert_cmphex(qtest_readb(d.qts, p), ==, 1);
+    set_command(&d, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+
+    /* A reset drops it */
+    take_off(&d, 0, p);
+    ctrl_write(&d, SVADEV_RESET, 1);
+    g_assert(!busy(&d, 0));
+    qtest_clock_step(d.qts, 2 * FLIGHT_NS);
+    g_assert_cmphex(qtest_readb(d.qts, p), ==, 0);
+
+    /* and the next operation of the queue does not find it */
+    enable(&d, 0, 0);
+    g_assert_cmpuint(run(&d, 0, SVADEV_OP_FILL, 0, p + 1, 1, 1), ==,
+                     SVADEV_STATUS_OK);
+    g_assert_cmphex(qtest_readb(d.qts, p), ==, 0);
+    g_assert_cmphex(qtest_readb(d.qts, p + 1), ==, 1);
+
+    qtest_quit(d.qts);
+}
+
 static void start_hammer(Dev *d, int q, uint64_t dst, uint64_t interval)
 {
     set_op(d, q, SVADEV_OP_FETCH_ADD, 0, dst, 8, 1);
@@ -813,7 +881,7 @@ static void test_hammer(void)
 
     /* Between two rounds there is no DMA to wait for */
     start_hammer(&d, 0, p, UINT64_MAX);
-    for (i = 0; i < 5; i++) {
+    for (i = 0; i < 2 + FLIGHT_NS / STEP_NS; i++) {
         step(&d);
     }
     g_assert_cmpuint(page_read(&d, 0, SVADEV_ROUNDS), ==, 1);
@@ -827,7 +895,7 @@ static void test_hammer(void)
     enable(&d, 0, 0);
     go(&d, 0, SVADEV_GO_STOP);
     start_hammer(&d, 0, p, 1);
-    for (i = 0; i < 20; i++) {
+    for (i = 0; i < 4 * FLIGHT_NS / STEP_NS; i++) {
         step(&d);
     }
     g_assert_cmpuint(page_read(&d, 0, SVADEV_ROUNDS), >, 2);
@@ -1375,6 +1443,7 @@ int main(int argc, char **argv)
     qtest_add_func("/svadev/bus-master", test_bus_master);
     qtest_add_func("/svadev/latched-at-go", test_latched_at_go);
     qtest_add_func("/svadev/disable", test_disable);
+    qtest_add_func("/svadev/flight", test_flight);
     qtest_add_func("/svadev/hammer", test_hammer);
     qtest_add_func("/svadev/msix", test_msix);
     qtest_add_func("/svadev/stats", test_stats);
