@@ -367,6 +367,33 @@ static inline void find_devices(void)
 #define KSM		"/sys/kernel/mm/ksm/"
 #define HUGEPAGES	"/sys/kernel/mm/hugepages/hugepages-"
 
+#define SWAP_BYTES	(128ul << 20)
+
+/* Compressed memory as swap space */
+static inline bool swap_on(void)
+{
+	uint32_t header[3] = { 1, SWAP_BYTES / PAGE - 1, 0 };
+	char size[24];
+	bool done;
+	int fd;
+
+	snprintf(size, sizeof(size), "%lu", SWAP_BYTES);
+	if (!write_file(SWAP_SYSFS "disksize", size))
+		return false;
+	fd = open(SWAP_DEV, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	done = pwrite(fd, header, sizeof(header), 1024) == sizeof(header) &&
+	       pwrite(fd, "SWAPSPACE2", 10, PAGE - 10) == 10;
+	close(fd);
+	return done && !swapon(SWAP_DEV, 0);
+}
+
+static inline bool swap_off(void)
+{
+	return !swapoff(SWAP_DEV) && write_file(SWAP_SYSFS "reset", "1");
+}
+
 /*
  * Undo what a case changes for the whole machine: it does so itself only if it
  * gets that far. Of no concern if there is nothing to undo, or no such thing.
@@ -384,12 +411,21 @@ static inline void machine_reset(void)
 		{ "/proc/sys/kernel/core_pattern", "core" },
 	};
 	DIR *dir = opendir("/sys/bus/pci/devices");
+	char name[SVA_PCI_NAME_LEN];
 	struct dirent *entry;
 	size_t i;
+	int n;
 
 	swapoff(SWAP_DEV);
 	for (i = 0; i < ARRAY_SIZE(knobs); i++)
 		write_file(knobs[i][0], knobs[i][1]);
+
+	/* The driver does not use a queue again that did not become idle */
+	find_devices();
+	for (n = 0; n < devices; n++)
+		if (sva_stuck_queues(device[n]) > 0 &&
+		    !sva_pci_name(device[n], name))
+			write_file("/sys/bus/pci/drivers/svadev/unbind", name);
 
 	/* Drivers that were unbound */
 	while (dir && (entry = readdir(dir)))

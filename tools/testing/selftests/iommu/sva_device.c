@@ -265,6 +265,55 @@ TEST_F(sva, close_with_dma_in_flight)
 	munmap(p, len);
 }
 
+/*
+ * The next owner of a queue must not see its last owner's operations, even
+ * before it starts the queue. The lowest free queue is given out next.
+ */
+static void used_queue(struct __test_metadata *_metadata, struct sva_queue *q)
+{
+	pid_t pid = child();
+
+	if (!pid) {
+		uint8_t *p = map_pages(2, PROT_READ | PROT_WRITE);
+
+		CHECK(p != MAP_FAILED);
+		CHECK(!sva_open(device[0], q));
+		CHECK(sva_copy(q, p, p + PAGE, PAGE) == SVADEV_STATUS_OK);
+		CHECK(sva_fetch_add(q, p, 1, 8) == SVADEV_STATUS_OK);
+		_exit(0);
+	}
+	ASSERT_EQ(0, wait_child(pid));
+	ASSERT_EQ(0, sva_open_stopped(device[0], q));
+}
+
+TEST_F(sva, queue_of_last_owner_is_blank)
+{
+	unsigned int reg, left = 0;
+	struct sva_queue q;
+
+	used_queue(_metadata, &q);
+	for (reg = SVADEV_OP; reg <= SVADEV_ROUNDS; reg += 8)
+		if (reg != SVADEV_GO && sva_reg_read(&q, reg)) {
+			fprintf(stderr, "# register %#x has %#lx\n", reg,
+				sva_reg_read(&q, reg));
+			left++;
+		}
+	EXPECT_EQ(0, left) TH_LOG("registers of the last owner can be read");
+	sva_close(&q);
+}
+
+TEST_F(sva, queue_of_last_owner_is_idle)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct sva_queue q;
+
+	used_queue(_metadata, &q);
+	p.fd = q.fd;
+	EXPECT_EQ(0, poll(&p, 1, 0))
+		TH_LOG("poll() reports a completion of the last owner");
+	sva_close(&q);
+}
+
 /* The device goes away */
 
 static bool driver_file_write(const char *file, const char *what)

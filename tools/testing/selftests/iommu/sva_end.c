@@ -163,7 +163,9 @@ static void heir_of_queue(struct sva_queue *q, uint8_t *p, struct gate *go)
 	_exit(0);
 }
 
-TEST_F(sva, file_outlives_process)
+/* The device is at @op, and goes on through the exit */
+static void file_outlives(struct __test_metadata *_metadata,
+			  struct _test_data_sva *self, uint64_t op)
 {
 	struct gate go;
 	pid_t first, heir;
@@ -183,7 +185,7 @@ TEST_F(sva, file_outlives_process)
 		memset(p, 3, BUSY_PAGES * PAGE);
 		CHECK(!sva_open(device[0], &q));
 		CHECK(sva_submit(&q, &(struct sva_op){
-			.op = SVADEV_OP_READ, .src = p,
+			.op = op, .src = p, .dst = p, .value = 3,
 			.len = BUSY_PAGES * PAGE, .hammer_ns = HAMMER_NS }));
 		CHECK(hammers(&q));
 		/* Not child(): this one is to outlive us */
@@ -200,6 +202,16 @@ TEST_F(sva, file_outlives_process)
 	ASSERT_TRUE(queues_are_back(&self->before, 1));
 	ASSERT_TRUE(device_is_quiet(&self->before));
 	EXPECT_TRUE(successor_is_alone());
+}
+
+TEST_F(sva, file_outlives_process)
+{
+	file_outlives(_metadata, self, SVADEV_OP_READ);
+}
+
+TEST_F(sva, file_outlives_process_written)
+{
+	file_outlives(_metadata, self, SVADEV_OP_FILL);
 }
 
 TEST_F(sva, core_dump_with_dma_in_flight)

@@ -520,33 +520,6 @@ TEST_F(sva, collapse)
 
 /* Reclaim */
 
-#define SWAP_BYTES	(128ul << 20)
-
-/* Compressed memory as swap space */
-static bool swap_on(void)
-{
-	uint32_t header[3] = { 1, SWAP_BYTES / PAGE - 1, 0 };
-	char size[24];
-	bool done;
-	int fd;
-
-	snprintf(size, sizeof(size), "%lu", SWAP_BYTES);
-	if (!write_file(SWAP_SYSFS "disksize", size))
-		return false;
-	fd = open(SWAP_DEV, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	done = pwrite(fd, header, sizeof(header), 1024) == sizeof(header) &&
-	       pwrite(fd, "SWAPSPACE2", 10, PAGE - 10) == 10;
-	close(fd);
-	return done && !swapon(SWAP_DEV, 0);
-}
-
-static bool swap_off(void)
-{
-	return !swapoff(SWAP_DEV) && write_file(SWAP_SYSFS "reset", "1");
-}
-
 /*
  * Pages that were faulted in just now, maybe on another CPU, are not yet where
  * advice about them is heeded. This puts them there.
