@@ -125,6 +125,37 @@ void smmu_strict_table_insert(SMMUState *bs, SMMUTransCfg *cfg,
     g_hash_table_replace(bs->iotlb, key, new);
 }
 
+/*
+ * Count translations of another size that the TLB holds for an address of
+ * @entry. Units that do not support this raise F_TLB_CONFLICT (IHI 0070,
+ * 3.21.1.1), so software has to invalidate one before it makes the other.
+ */
+static void count_conflicts(SMMUState *bs, const SMMUTransCfg *cfg,
+                            const SMMUTLBEntry *entry)
+{
+    int tg = (entry->granule - 10) / 2, level;
+    dma_addr_t iova = entry->entry.iova;
+
+    for (level = 0; level < VMSA_LEVELS; level++) {
+        uint64_t size = 1ull << level_shift(level, entry->granule);
+        uint64_t end = iova | entry->entry.addr_mask, at = iova & -size;
+
+        for (; level != entry->level && at <= end; at += size) {
+            SMMUIOTLBKey key = smmu_get_iotlb_key(cfg->asid, cfg->s2cfg.vmid,
+                                                  at, tg, level);
+
+            if (g_hash_table_contains(bs->iotlb, &key)) {
+                bs->iotlb_conflicts++;
+                trace_smmu_strict_conflict(cfg->asid, cfg->s2cfg.vmid, iova,
+                                           entry->level, level);
+            }
+            if (at + size < at) {
+                break;
+            }
+        }
+    }
+}
+
 /* Note where the walk began that found @entry */
 void smmu_strict_note_root(SMMUState *bs, SMMUTransCfg *cfg,
                            SMMUTLBEntry *entry)
@@ -134,6 +165,9 @@ void smmu_strict_note_root(SMMUState *bs, SMMUTransCfg *cfg,
 
         entry->ttb = tt->ttb;
         entry->tsz = tt->tsz;
+        if (!entry->table_desc) {
+            count_conflicts(bs, cfg, entry);
+        }
     }
 }
 

@@ -116,6 +116,57 @@ MemTxResult smmuv3_cfg_read(SMMUv3State *s, const SMMURequest *req,
     return r;
 }
 
+/**
+ * smmuv3_cfg_prefetch - read structures that no request has asked for yet
+ * @sdev: device whose structures have just been read
+ * @req: the request that needed them
+ *
+ * Any structure that can be reached may be read and cached at any time, valid
+ * or not (IHI 0070, 3.21.3): here some CDs of the same leaf and of others, with
+ * their L1CDs, and STEs of the same level-2 table. They are read as silent
+ * requests do, so there is no event for what is not valid.
+ */
+void smmuv3_cfg_prefetch(SMMUDevice *sdev, const SMMURequest *req)
+{
+    SMMUv3State *s = sdev->smmu;
+    IOMMUChoice *choice = &s->sva->fetch_choice;
+    SMMURequest ahead = { .ssv = true, .silent = true };
+    SMMUEventInfo event = { .inval_ste_allowed = true };
+    uint32_t sid = smmu_get_sid(sdev), ssid = req->ssv ? req->ssid : 0;
+    SMMUPciBus *sbus;
+    SMMUTransCfg cfg;
+    int i, n;
+    STE ste;
+
+    if (!(s->wild & SMMU_WILD_PREFETCH)) {
+        return;
+    }
+
+    for (n = iommu_choice_below(choice, 8); n; n--) {
+        ahead.ssid = deposit32(ssid, 0, 6, iommu_choice_below(choice, 64));
+        if (n == 1) {
+            /* One of another leaf, if the table is that large */
+            ahead.ssid ^= iommu_choice_below(choice, 1u << s->ssidsize);
+        }
+        cfg = (SMMUTransCfg) { .req = &ahead };
+        event.sid = sid;
+        smmuv3_decode_config(sdev, &cfg, &event);
+    }
+
+    sbus = g_hash_table_lookup(ARM_SMMU(s)->smmu_pcibus_by_busptr, sdev->bus);
+    for (i = 0; sbus && i < SMMU_PCI_DEVFN_MAX; i++) {
+        SMMUDevice *other = sbus->pbdev[i];
+
+        if (!other || other == sdev ||
+            ((smmu_get_sid(other) ^ sid) >> (s->sid_split ?: 31)) ||
+            iommu_choice_below(choice, 4)) {
+            continue;
+        }
+        event.sid = smmu_get_sid(other);
+        smmu_find_ste(s, event.sid, &ste, &ahead, &event);
+    }
+}
+
 static bool overlaps(uint32_t start, uint32_t span, uint32_t first,
                      uint32_t last)
 {

@@ -98,6 +98,7 @@ static bool register_stats(SMMUv3State *s, Error **errp)
             { "cfg.hit", &sva->cfg_hits },
             { "cfg.miss", &sva->cfg_misses },
             { "tlb.full", &bs->iotlb_full },
+            { "conflict.tlb", &bs->iotlb_conflicts },
             { "stale.tlb", &bs->iotlb_stale },
             { "stale.cfg", &sva->cfg_stale },
             { "left.cfg", &sva->left_cfg },
@@ -192,6 +193,11 @@ void smmuv3_sva_init_idr(SMMUv3State *s)
 {
     s->idr[3] = FIELD_DP32(s->idr[3], IDR3, RIL, s->ril);
     s->idr[5] = FIELD_DP32(s->idr[5], IDR5, OAS, oas_field(s->oas));
+
+    if (s->sva && s->ril) {
+        /* Range invalidation is of SMMUv3.2 */
+        s->aidr = 2;
+    }
 
     s->idr[1] = FIELD_DP32(s->idr[1], IDR1, SSIDSIZE, s->ssidsize);
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, CD2L, s->ssidsize > 0);
@@ -356,12 +362,18 @@ static SMMUTranslationStatus translate_locked(SMMUDevice *sdev, hwaddr addr,
                                               SMMUTLBEntry **entry)
 {
     SMMUv3State *s = sdev->smmu;
+    uint64_t misses = s->sva->cfg_misses;
+    int ret;
 
     if (!smmu_enabled(s)) {
         return FIELD_EX32(s->gbpa, GBPA, ABORT) ? SMMU_TRANS_ABORT :
                                                   SMMU_TRANS_DISABLE;
     }
-    if (smmuv3_decode_config(sdev, cfg, event)) {
+    ret = smmuv3_decode_config(sdev, cfg, event);
+    if (s->sva->cfg_misses != misses) {
+        smmuv3_cfg_prefetch(sdev, cfg->req);
+    }
+    if (ret) {
         return SMMU_TRANS_ERROR;
     }
     if (cfg->aborted) {

@@ -25,6 +25,7 @@ typedef enum SMMUCfgKind {
 #define SMMU_WILD_EARLY     (1u << 0)   /* invalidate before the CMD_SYNC */
 #define SMMU_WILD_ORDER     (1u << 1)   /* or then, in any order */
 #define SMMU_WILD_REFILL    (1u << 2)   /* repeat requests in between */
+#define SMMU_WILD_PREFETCH  (1u << 3)   /* read structures ahead of use */
 
 /* How far a CMD_SYNC has got */
 typedef enum SMMUSyncState {
@@ -124,6 +125,7 @@ MemTxResult smmuv3_cfg_read(SMMUv3State *s, const SMMURequest *req,
                             SMMUCfgKind kind, uint32_t sid, uint32_t ssid,
                             uint32_t span, dma_addr_t addr, void *buf,
                             size_t len);
+void smmuv3_cfg_prefetch(SMMUDevice *sdev, const SMMURequest *req);
 void smmuv3_cfg_inval(SMMUv3State *s, Cmd *cmd);
 void smmuv3_cfg_audit(SMMUv3State *s,
                       bool (*is_left)(SMMUv3State *s, SMMUCfgKind kind,

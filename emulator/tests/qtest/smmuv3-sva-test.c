@@ -46,6 +46,7 @@
 #define IDR1            0x4
 #define IDR3            0xc
 #define IDR5            0x14
+#define AIDR            0x1c
 #define CR0             0x20
 #define  CR0_SMMUEN     (1u << 0)
 #define  CR0_EVENTQEN   (1u << 2)
@@ -139,6 +140,7 @@
 #define PTE_RO          (1ull << 7)
 #define PTE_AF          (1ull << 10)
 #define PTE_NG          (1ull << 11)
+#define PTE_DBM         (1ull << 51)
 #define PTE_RW          (PTE_PAGE | PTE_USER | PTE_AF | PTE_NG)
 #define PTE_S2_RW       (PTE_PAGE | 3ull << 6 | PTE_AF)
 #define PTE_BLOCK       (1ull | PTE_USER | PTE_AF | PTE_NG)
@@ -576,6 +578,13 @@ static uint64_t one_page(Bench *b, uint32_t ssid, uint16_t asid, uint64_t bits,
     return ttb;
 }
 
+/* Structures that an audit finds */
+static uint64_t left_cfg(Bench *b)
+{
+    qtest_writel(b->qts, MMIO + SVADEV_STAT_LATCH, SVADEV_STAT_LATCH_AUDIT);
+    return counter(b, "left.cfg");
+}
+
 /* What an audit finds: structures, translations and table descriptors */
 static void audit(Bench *b, uint64_t cfg, uint64_t tlb, uint64_t psc)
 {
@@ -597,6 +606,13 @@ static void test_idr(void)
     g_assert_cmphex(extract32(reg(&b, IDR3), 10, 1), ==, 1);
     g_assert_cmphex(extract32(reg(&b, IDR5), 0, 3), ==, 4);
     g_assert_cmphex(extract32(reg(&b, IDR5), 16, 16), ==, 0);
+    g_assert_cmphex(reg(&b, AIDR), ==, 1);
+    stop(&b);
+
+    /* SMMUv3.2, which has range invalidation */
+    b = start(SSID16);
+    g_assert_cmphex(extract32(reg(&b, IDR3), 10, 1), ==, 1);
+    g_assert_cmphex(reg(&b, AIDR), ==, 2);
     stop(&b);
 
     b = start(STALL "-global arm-smmuv3.stall-max=9 "
@@ -1768,6 +1784,74 @@ static void test_refill(void)
 }
 
 /* Entries that no DMA hits */
+/* Structures are read that no request has asked for (IHI 0070, 3.21.3) */
+static void test_prefetch(void)
+{
+    Bench b = start(SSID16 WILD(8));
+    uint64_t ttb, left = 0, l1cds = 0, stes = 0;
+    uint64_t s1 = STE_V | STE_S1 | STE_CDMAX(14) | STE_FMT(1);
+    int i, ssid, faulted;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    for (i = 0; i < 16; i++) {
+        cmd(&b, CFGI_ALL, 0, 0, 31);
+        cmd_sync(&b);
+        reaches(&b, 1, VA, DATA);
+        /* An invalid structure has no meaning, and another stream no CDs */
+        g_assert_cmpuint(left_cfg(&b), ==, 0);
+        for (ssid = 2; ssid < 64; ssid++) {
+            set_cd(&b, cd_of(ssid), CD_BASE | CD_ASID(1), ttb);
+        }
+        left += left_cfg(&b);
+        if (i == 15) {
+            break;
+        }
+        for (ssid = 2; ssid < 64; ssid++) {
+            set_cd(&b, cd_of(ssid), 0, 0);
+        }
+    }
+    g_assert_cmpuint(left, >, 0);
+    g_assert_cmpuint(left, <=, 16 * 7);
+
+    /* They are used, and make no event before */
+    no_event(&b);
+    left = left_cfg(&b);
+    for (ssid = 2, faulted = 0; ssid < 64; ssid++) {
+        if (dma_write(&b, ssid, VA, 1) != SVADEV_STATUS_OK) {
+            expect_ssid_event(&b, C_BAD_CD, ssid);
+            faulted++;
+        }
+    }
+    no_event(&b);
+    g_assert_cmpuint(faulted, ==, left);
+    g_assert_cmpuint(counter(&b, "stale.cfg"), ==, left);
+
+    /* L1CDs, and the STE of the other function */
+    for (i = 0; i < 32; i++) {
+        qtest_memset(b.qts, CDTAB, 0, PAGE);
+        set_ste(&b, SID, s1 | CDTAB, STE1_DSS(2));
+        set_ste(&b, SID2, 0, 0);
+        put(&b, CDTAB + 5 * 8, CDTAB_L2 | 1);
+        set_cd(&b, CDTAB_L2 + 3 * 64, CD_BASE | CD_ASID(1), ttb);
+        cmd(&b, CFGI_ALL, 0, 0, 31);
+        cmd_sync(&b);
+        reaches(&b, (5 << 6) + 3, VA, DATA);
+        g_assert_cmpuint(left_cfg(&b), ==, 0);
+        set_ste(&b, SID2, STE_V | STE_BYPASS, 0);
+        left = left_cfg(&b);
+        stes += left;
+        for (ssid = 0; ssid < 256; ssid++) {
+            put(&b, CDTAB + ssid * 8, CDTAB_L2 | 1);
+        }
+        l1cds += left_cfg(&b) - left;
+    }
+    g_assert_cmpuint(stes, >, 0);
+    g_assert_cmpuint(stes, <, 32);
+    g_assert_cmpuint(l1cds, >, 0);
+    stop(&b);
+}
+
 static void test_audit(void)
 {
     Bench b = start(SSID16);
@@ -1797,13 +1881,15 @@ static void test_audit(void)
     put(&b, pte, DATA | (PTE_RW & ~PTE_AF));
     audit(&b, 0, 0, 0);
 
-    /* More permissions, by a CPU's hardware for example */
-    put(&b, pte, DATA | PTE_RW | PTE_RO);
+    /* More permissions, by a CPU's hardware with DBM for example */
+    put(&b, pte, DATA | PTE_RW | PTE_RO | PTE_DBM);
     tlbi_va(&b, 1, VA, true);
     cmd_sync(&b);
     g_assert_cmpuint(dma_read(&b, 1, VA), ==, SVADEV_STATUS_OK);
-    put(&b, pte, DATA | PTE_RW);
+    put(&b, pte, DATA | PTE_RW | PTE_DBM);
     audit(&b, 0, 0, 0);
+    g_assert_cmpuint(dma_read(&b, 1, VA), ==, SVADEV_STATUS_OK);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 0);
     tlbi_va(&b, 1, VA, true);
     cmd_sync(&b);
     reaches(&b, 1, VA, DATA);
@@ -1914,6 +2000,40 @@ static void test_audit_block(void)
     audit(&b, 0, 0, 0);
     put(&b, table + 300 * 8, 0);
     audit(&b, 0, 1, 0);
+    stop(&b);
+}
+
+/* Two sizes for an address, where software has not invalidated in between */
+static void test_conflict(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb = new_table(&b), table = new_table(&b), pmd;
+    uint64_t pa = DATA & ~(2 * MiB - 1);
+
+    linear(&b, SID);
+    pmd = desc(&b, ttb, VA, 2);
+    set_cd(&b, cd_of(1), CD_BASE | CD_ASID(1), ttb);
+    set_cd(&b, cd_of(2), CD_BASE | CD_ASID(2), ttb);
+    put(&b, table, pa | PTE_RW);
+    put(&b, table + PAGE / 2, (pa + 256 * PAGE) | PTE_RW);
+    put(&b, pmd, table | PTE_TABLE);
+    reaches(&b, 1, VA, pa);
+    reaches(&b, 1, VA + 256 * PAGE, pa + 256 * PAGE);
+    reaches(&b, 2, VA + 256 * PAGE, pa + 256 * PAGE);
+    g_assert_cmpuint(counter(&b, "conflict.tlb"), ==, 0);
+
+    /* A larger one: found by an address that none of the small ones covers */
+    put(&b, pmd, pa | PTE_BLOCK);
+    tlbi_va(&b, 1, VA + 5 * PAGE, false);
+    cmd_sync(&b);
+    reaches(&b, 1, VA + 5 * PAGE, pa + 5 * PAGE);
+    g_assert_cmpuint(counter(&b, "conflict.tlb"), ==, 2);
+
+    /* Not of another ASID, and not if it was invalidated */
+    cmd(&b, TLBI_NH_ASID, 0, 2 << 16, 0);
+    cmd_sync(&b);
+    reaches(&b, 2, VA + 5 * PAGE, pa + 5 * PAGE);
+    g_assert_cmpuint(counter(&b, "conflict.tlb"), ==, 2);
     stop(&b);
 }
 
@@ -2618,8 +2738,10 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-sva/sync/seed", test_sync_seed);
     qtest_add_func("/smmuv3-sva/sync/early", test_early);
     qtest_add_func("/smmuv3-sva/sync/refill", test_refill);
+    qtest_add_func("/smmuv3-sva/sync/prefetch", test_prefetch);
     qtest_add_func("/smmuv3-sva/audit/entries", test_audit);
     qtest_add_func("/smmuv3-sva/audit/block", test_audit_block);
+    qtest_add_func("/smmuv3-sva/cache/conflict", test_conflict);
     qtest_add_func("/smmuv3-sva/cache/reset", test_reset);
     qtest_add_func("/smmuv3-sva/cache/full", test_full);
     qtest_add_func("/smmuv3-sva/cache/granules", test_granules);
