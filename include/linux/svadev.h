@@ -58,6 +58,9 @@ int svadev_queue_run(struct svadev_queue *q, struct svadev_op *op,
 		     unsigned int timeout_ms);
 unsigned int svadev_queue_irqs(struct svadev_queue *q);
 void svadev_plug(struct svadev_queue *q, struct pci_dev *pdev, bool plug);
+int svadev_set_inject(struct svadev_queue *q, u32 inject);
+void svadev_set_prg_pages(struct svadev_queue *q, u32 pages);
+void svadev_set_max_retries(struct svadev_queue *q, u32 retries);
 int svadev_read_counter(struct svadev_queue *q, const char *name, u64 *val);
 u64 svadev_audit(struct svadev_queue *q, unsigned int timeout_ms);
 

@@ -1363,6 +1363,103 @@ static void svt_sva_bound_pasid(struct kunit *test)
 }
 
 #ifdef CONFIG_X86
+#define SVT_GROUP_PAGES		8
+
+/*
+ * A device asks for pages that were never touched, 8 at a time, and its requests
+ * go wrong in the ways of @inject.
+ */
+static int svt_fill_untouched(struct kunit *test, struct svt_target *t,
+			      ioasid_t pasid, u64 iova, u32 inject)
+{
+	struct svt *svt = test->priv;
+	unsigned long addr;
+	struct svadev_queue *q;
+	unsigned int i;
+	u64 val;
+	int ret;
+
+	kthread_use_mm(t->mm);
+	addr = vm_mmap(NULL, iova, SVT_GROUP_PAGES * PAGE_SIZE,
+		       PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+	kthread_unuse_mm(t->mm);
+	KUNIT_ASSERT_EQ(test, addr, (unsigned long)iova);
+
+	q = svadev_queue_get(svt->pdev[0]);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(q));
+	ret = svadev_queue_enable(q, pasid, true);
+	svadev_set_prg_pages(q, SVT_GROUP_PAGES);
+	KUNIT_EXPECT_EQ(test, 0, svadev_set_inject(q, inject));
+	if (!ret)
+		ret = svt_fill(q, iova, 0x11, SVT_GROUP_PAGES * PAGE_SIZE);
+	/* Some go wrong when the queue is disabled */
+	KUNIT_EXPECT_EQ(test, 0, svadev_queue_disable(q));
+	svadev_set_inject(q, 0);
+	svadev_set_prg_pages(q, 1);
+	svadev_queue_put(q);
+	if (ret)
+		return ret;
+
+	kthread_use_mm(t->mm);
+	for (i = 0; i < SVT_GROUP_PAGES; i++) {
+		if (get_user(val, (u64 __user *)(iova + i * PAGE_SIZE)))
+			val = 0;
+		KUNIT_EXPECT_EQ_MSG(test, val, 0x1111111111111111ULL,
+				    "page %u", i);
+	}
+	kthread_unuse_mm(t->mm);
+	return 0;
+}
+
+static void svt_sva_groups(struct kunit *test)
+{
+	static const u32 inject[] = {
+		0, SVADEV_INJECT_LATE, SVADEV_INJECT_TWICE,
+		SVADEV_INJECT_AFTER, SVADEV_INJECT_STOP,
+	};
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svt *svt = test->priv;
+	struct svt_target t;
+	u64 groups, requests;
+	unsigned int i;
+
+	svt_target_process(test, &t, 0);
+	svt_attach(test, t.domain, 0, pasid);
+	groups = svt_counter(svt, "svadev0.pri.group");
+	requests = svt_counter(svt, "svadev0.pri.req");
+	for (i = 0; i < ARRAY_SIZE(inject); i++)
+		KUNIT_EXPECT_EQ_MSG(test, 0,
+				    svt_fill_untouched(test, &t, pasid,
+						       SVT_IOVA + SZ_1M * (i + 1),
+						       inject[i]),
+				    "inject %#x", inject[i]);
+	groups = svt_counter(svt, "svadev0.pri.group") - groups;
+	requests = svt_counter(svt, "svadev0.pri.req") - requests;
+	KUNIT_EXPECT_GE(test, groups, ARRAY_SIZE(inject));
+	KUNIT_EXPECT_GT(test, requests, groups);
+	svt_detach(test, t.domain, 0, pasid);
+	svt_target_process_put(&t);
+}
+
+/* Requests that never arrive end an operation, and nothing else */
+static void svt_sva_lost(struct kunit *test)
+{
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svt_target t;
+
+	svt_target_process(test, &t, 0);
+	svt_attach(test, t.domain, 0, pasid);
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			svt_fill_untouched(test, &t, pasid, SVT_IOVA + SZ_1M,
+					   SVADEV_INJECT_LOST));
+	KUNIT_EXPECT_EQ(test, 0,
+			svt_fill_untouched(test, &t, pasid, SVT_IOVA + SZ_1M,
+					   0));
+	svt_detach(test, t.domain, 0, pasid);
+	svt_target_process_put(&t);
+}
+
 /*
  * Pass-through on a PASID on which another function has a process. Only VT-d
  * attaches such a domain; both have domain ID 1.
@@ -1529,6 +1626,8 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_sva_one_pasid),
 	KUNIT_CASE(svt_sva_bound_pasid),
 #ifdef CONFIG_X86
+	KUNIT_CASE(svt_sva_groups),
+	KUNIT_CASE(svt_sva_lost),
 	KUNIT_CASE(svt_sva_beside_identity),
 #endif
 	KUNIT_CASE(svt_rid_unmap_aligned),

@@ -339,6 +339,66 @@ static int svadev_slot_set(void *data, u64 val)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(svadev_slot_fops, NULL, svadev_slot_set, "%llu\n");
 
+/* For tests: what goes wrong with page requests, and how many are in a group */
+static int svadev_inject_get(void *data, u64 *val)
+{
+	struct svadev *sd = data;
+
+	*val = readl(sd->ctrl + SVADEV_INJECT);
+	return 0;
+}
+
+static int svadev_inject_set(void *data, u64 val)
+{
+	struct svadev *sd = data;
+
+	writel(val, sd->ctrl + SVADEV_INJECT);
+	/* Bits that the device does not have read as 0 */
+	return readl(sd->ctrl + SVADEV_INJECT) == val ? 0 : -EINVAL;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(svadev_inject_fops, svadev_inject_get,
+			 svadev_inject_set, "%llu\n");
+
+static int svadev_prg_pages_get(void *data, u64 *val)
+{
+	struct svadev *sd = data;
+
+	*val = readl(sd->ctrl + SVADEV_PRG_PAGES);
+	return 0;
+}
+
+static int svadev_prg_pages_set(void *data, u64 val)
+{
+	struct svadev *sd = data;
+
+	if (!val || val > SVADEV_PRG_PAGES_MAX)
+		return -EINVAL;
+	writel(val, sd->ctrl + SVADEV_PRG_PAGES);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(svadev_prg_pages_fops, svadev_prg_pages_get,
+			 svadev_prg_pages_set, "%llu\n");
+
+static int svadev_max_retries_get(void *data, u64 *val)
+{
+	struct svadev *sd = data;
+
+	*val = readl(sd->ctrl + SVADEV_MAX_RETRIES);
+	return 0;
+}
+
+static int svadev_max_retries_set(void *data, u64 val)
+{
+	struct svadev *sd = data;
+
+	if (val > U32_MAX)
+		return -EINVAL;
+	writel(val, sd->ctrl + SVADEV_MAX_RETRIES);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(svadev_max_retries_fops, svadev_max_retries_get,
+			 svadev_max_retries_set, "%llu\n");
+
 static void svadev_create_debugfs(struct svadev *sd)
 {
 	sd->debugfs = debugfs_create_dir(pci_name(sd->pdev),
@@ -348,6 +408,12 @@ static void svadev_create_debugfs(struct svadev *sd)
 	debugfs_create_file("queues", 0400, sd->debugfs, sd, &queues_fops);
 	debugfs_create_bool("ats", 0600, sd->debugfs, &sd->user_ats);
 	debugfs_create_file("slot", 0200, sd->debugfs, sd, &svadev_slot_fops);
+	debugfs_create_file("inject", 0600, sd->debugfs, sd,
+			    &svadev_inject_fops);
+	debugfs_create_file("prg_pages", 0600, sd->debugfs, sd,
+			    &svadev_prg_pages_fops);
+	debugfs_create_file("max_retries", 0600, sd->debugfs, sd,
+			    &svadev_max_retries_fops);
 }
 
 /* uacce */
@@ -662,6 +728,48 @@ void svadev_plug(struct svadev_queue *q, struct pci_dev *pdev, bool plug)
 	       q->sd->ctrl + SVADEV_SLOT);
 }
 EXPORT_SYMBOL_GPL(svadev_plug);
+
+/**
+ * svadev_set_inject() - have page requests go wrong
+ * @q: any queue of the function
+ * @inject: SVADEV_INJECT_* bits, 0 for none
+ *
+ * Context: Any context.
+ * Return: 0, -EOPNOTSUPP if the function sends no page requests, or has no
+ *	such bits.
+ */
+int svadev_set_inject(struct svadev_queue *q, u32 inject)
+{
+	writel(inject, q->sd->ctrl + SVADEV_INJECT);
+	return readl(q->sd->ctrl + SVADEV_INJECT) == inject ? 0 : -EOPNOTSUPP;
+}
+EXPORT_SYMBOL_GPL(svadev_set_inject);
+
+/**
+ * svadev_set_prg_pages() - set the size of page request groups
+ * @q: any queue of the function
+ * @pages: the most pages to request in a group, 1 to SVADEV_PRG_PAGES_MAX
+ *
+ * Context: Any context.
+ */
+void svadev_set_prg_pages(struct svadev_queue *q, u32 pages)
+{
+	writel(pages, q->sd->ctrl + SVADEV_PRG_PAGES);
+}
+EXPORT_SYMBOL_GPL(svadev_set_prg_pages);
+
+/**
+ * svadev_set_max_retries() - set how often a DMA is tried again
+ * @q: any queue of the function
+ * @retries: after so many the operation ends
+ *
+ * Context: Any context.
+ */
+void svadev_set_max_retries(struct svadev_queue *q, u32 retries)
+{
+	writel(retries, q->sd->ctrl + SVADEV_MAX_RETRIES);
+}
+EXPORT_SYMBOL_GPL(svadev_set_max_retries);
 
 /**
  * svadev_read_counter() - read a counter of the emulated machine
