@@ -319,7 +319,7 @@ static int sdt_init(struct kunit *test)
 		KUNIT_ASSERT_FALSE(test, IS_ERR(sdt->q[i]));
 	}
 	KUNIT_ASSERT_EQ(test, 0, svadev_queue_enable(sdt->q[SDT_NO_PASID],
-						     SVADEV_NO_PASID, true));
+						     SVADEV_NO_PASID, false));
 	sdt_use_pasid(test, sdt->pdev->dev.iommu->max_pasids - 1);
 	return 0;
 }

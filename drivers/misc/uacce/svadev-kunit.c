@@ -93,6 +93,7 @@ struct svt_attachment {
  * @nr_domains: number of @domain
  * @attached: what is attached
  * @nr_attached: number of @attached
+ * @rid_ats: requests without a PASID use ATS too, where the device can
  * @before: forbidden counters when the case began
  */
 struct svt {
@@ -107,6 +108,7 @@ struct svt {
 	unsigned int nr_domains;
 	struct svt_attachment attached[8];
 	unsigned int nr_attached;
+	bool rid_ats;
 	u64 before[ARRAY_SIZE(svt_forbidden)];
 };
 
@@ -219,7 +221,10 @@ static struct svadev_queue *svt_queue_ats(struct kunit *test, unsigned int fn,
 static struct svadev_queue *svt_queue(struct kunit *test, unsigned int fn,
 				      u32 pasid)
 {
-	return svt_queue_ats(test, fn, pasid, true);
+	struct svt *svt = test->priv;
+
+	return svt_queue_ats(test, fn, pasid,
+			     pasid != SVADEV_NO_PASID || svt->rid_ats);
 }
 
 static struct svt_buffer svt_buffer(struct kunit *test)
@@ -1511,7 +1516,7 @@ static void svt_rid_unmap_pages(struct kunit *test, u64 iova)
 	struct svt *svt = test->priv;
 	struct iommu_domain *domain =
 		iommu_get_domain_for_dev(&svt->pdev[0]->dev);
-	struct svadev_queue *q = svt_queue_ats(test, 0, SVADEV_NO_PASID, false);
+	struct svadev_queue *q = svt_queue(test, 0, SVADEV_NO_PASID);
 	u8 *page[2] = { svt_page(test), svt_page(test) };
 	unsigned int i;
 
@@ -1547,6 +1552,34 @@ static void svt_rid_unmap_unaligned(struct kunit *test)
 {
 	svt_rid_unmap_pages(test, SZ_64M + 3 * PAGE_SIZE);
 }
+
+#ifdef CONFIG_X86
+/* The same when the device keeps translations of the RID domain */
+static void svt_rid_ats(struct kunit *test, void (*run)(struct kunit *test))
+{
+	struct svt *svt = test->priv;
+	u64 ok = svt_counter(svt, "svadev0.ats.ok");
+
+	svt->rid_ats = true;
+	run(test);
+	KUNIT_EXPECT_GT(test, svt_counter(svt, "svadev0.ats.ok"), ok);
+}
+
+static void svt_rid_dma_ats(struct kunit *test)
+{
+	svt_rid_ats(test, svt_rid_dma);
+}
+
+static void svt_rid_atomics_ats(struct kunit *test)
+{
+	svt_rid_ats(test, svt_rid_atomics);
+}
+
+static void svt_rid_unmap_aligned_ats(struct kunit *test)
+{
+	svt_rid_ats(test, svt_rid_unmap_aligned);
+}
+#endif
 
 /* Replacing a domain fails for lack of memory; the old one is still there. */
 static void svt_replace_no_memory(struct kunit *test, bool lasting)
@@ -1632,6 +1665,11 @@ static struct kunit_case svadev_cases[] = {
 #endif
 	KUNIT_CASE(svt_rid_unmap_aligned),
 	KUNIT_CASE(svt_rid_unmap_unaligned),
+#ifdef CONFIG_X86
+	KUNIT_CASE(svt_rid_dma_ats),
+	KUNIT_CASE(svt_rid_atomics_ats),
+	KUNIT_CASE(svt_rid_unmap_aligned_ats),
+#endif
 	{ }
 };
 

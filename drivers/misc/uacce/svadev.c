@@ -184,10 +184,13 @@ static u32 svadev_hw_mode(const struct svadev_queue *q, bool ats)
 {
 	const struct pci_dev *pdev = q->sd->pdev;
 
-	if (!ats || q->pasid == SVADEV_NO_PASID ||
-	    !pdev->ats_enabled || !pdev->pri_enabled)
+	if (!ats || !pdev->ats_enabled)
 		return 0;
-	return SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_PRI;
+	/* The kernel serves no page requests without a PASID */
+	if (q->pasid == SVADEV_NO_PASID)
+		return SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_FAIL;
+	return pdev->pri_enabled ? SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_PRI :
+				   0;
 }
 
 static int svadev_hw_enable(struct svadev_queue *q, u32 pasid, bool ats)
