@@ -166,6 +166,7 @@ struct SVADevState {
     uint64_t pri_invalid;
     uint64_t pri_failure;
     uint64_t pri_unexpected;
+    uint64_t cfg_order;
 };
 
 /* What the requests of a queue carry */

@@ -496,6 +496,7 @@ static bool svadev_register_stats(SVADevState *s, Error **errp)
         { "pri.invalid", &s->pri_invalid },
         { "pri.failure", &s->pri_failure },
         { "pri.unexpected", &s->pri_unexpected },
+        { "cfg.order", &s->cfg_order },
     };
 
     return iommu_stats_register(OBJECT(s), "svadev0.", stats,
@@ -625,14 +626,38 @@ static void svadev_reset_hold(Object *obj, ResetType type)
     pcie_pri_reset(pci);
 }
 
+/*
+ * Count what software must not do in config space (PCIe 6.0):
+ *  - change PASID Enable while ATS is enabled (PASID Control Register),
+ *  - enable PRI without an allocation, or change that while it is enabled
+ *    (Outstanding Page Request Allocation),
+ *  - disable ATS while page requests are outstanding: the translations that
+ *    they are for cannot be asked for any more.
+ */
+static void svadev_check_order(SVADevState *s, bool had_ats, bool had_pri,
+                               bool had_pasid, uint32_t had_alloc)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+    bool ats = pcie_ats_enabled(pci), pri = pcie_pri_enabled(pci);
+    uint32_t alloc = pcie_pri_get_req_alloc(pci);
+
+    s->cfg_order += had_pasid != pcie_pasid_enabled(pci) && (had_ats || ats);
+    s->cfg_order += !had_pri && pri && !alloc;
+    s->cfg_order += had_pri && pri && had_alloc != alloc;
+    s->cfg_order += had_ats && !ats && s->outstanding;
+}
+
 static void svadev_write_config(PCIDevice *pci, uint32_t addr, uint32_t val,
                                 int len)
 {
     SVADevState *s = SVADEV(pci);
     bool had_ats = pcie_ats_enabled(pci);
     bool had_pri = pcie_pri_enabled(pci);
+    bool had_pasid = pcie_pasid_enabled(pci);
+    uint32_t had_alloc = pcie_pri_get_req_alloc(pci);
 
     pci_default_write_config(pci, addr, val, len);
+    svadev_check_order(s, had_ats, had_pri, had_pasid, had_alloc);
 
     if (had_pri != pcie_pri_enabled(pci)) {
         svadev_pri_enabled(s, !had_pri);

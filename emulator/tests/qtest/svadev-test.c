@@ -1321,6 +1321,76 @@ static void test_ats_capabilities(void)
     qtest_quit(d.qts);
 }
 
+/* What software does to config space in an order that PCI Express forbids */
+static void test_config_order(void)
+{
+    Dev d = start("-device svadev,addr=3,ats=on,pri=on");
+    uint64_t ats = d.cfg + ext_cap(&d, PCI_EXT_CAP_ID_ATS) + PCI_ATS_CTRL;
+    uint64_t pri = d.cfg + ext_cap(&d, PCI_EXT_CAP_ID_PRI);
+    uint64_t pasid = d.cfg + ext_cap(&d, PCI_EXT_CAP_ID_PASID) +
+                     PCI_PASID_CTRL;
+    uint8_t exp = cap(&d, PCI_CAP_ID_EXP);
+
+    /* The right one, twice: a reset of the function ends it as well */
+    qtest_writew(d.qts, pasid, PCI_PASID_CTRL_ENABLE);
+    qtest_writel(d.qts, pri + PCI_PRI_ALLOC_REQ, 32);
+    qtest_writew(d.qts, pri + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE);
+    qtest_writew(d.qts, ats, PCI_ATS_CTRL_ENABLE);
+    qtest_writew(d.qts, d.cfg + exp + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
+    setup_bars(&d);
+    qtest_writew(d.qts, pasid, PCI_PASID_CTRL_ENABLE);
+    qtest_writel(d.qts, pri + PCI_PRI_ALLOC_REQ, 32);
+    qtest_writew(d.qts, pri + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE);
+    qtest_writew(d.qts, ats, PCI_ATS_CTRL_ENABLE);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.cfg.order"), ==, 0);
+
+    qtest_writew(d.qts, pasid, 0);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.cfg.order"), ==, 1);
+    qtest_writel(d.qts, pri + PCI_PRI_ALLOC_REQ, 16);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.cfg.order"), ==, 2);
+
+    qtest_writew(d.qts, ats, 0);
+    qtest_writew(d.qts, pri + PCI_PRI_CTRL, 0);
+    qtest_writew(d.qts, pasid, PCI_PASID_CTRL_ENABLE);
+    qtest_writel(d.qts, pri + PCI_PRI_ALLOC_REQ, 0);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.cfg.order"), ==, 2);
+    qtest_writew(d.qts, pri + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.cfg.order"), ==, 3);
+
+    qtest_quit(d.qts);
+}
+
+/* A reset of the function ends what its queues do, and drops what is in flight */
+static void test_function_reset(void)
+{
+    Dev d = start_one();
+    uint64_t p = d.machine->ram;
+    uint8_t exp = cap(&d, PCI_CAP_ID_EXP);
+
+    take_off(&d, 0, p);
+    qtest_writew(d.qts, d.cfg + exp + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
+    g_assert_cmphex(qtest_readw(d.qts, d.cfg + exp + PCI_EXP_DEVCTL) &
+                    PCI_EXP_DEVCTL_BCR_FLR, ==, 0);
+    g_assert_cmphex(qtest_readw(d.qts, d.cfg + PCI_COMMAND), ==, 0);
+    qtest_clock_step(d.qts, 2 * FLIGHT_NS);
+    g_assert_cmphex(qtest_readb(d.qts, p), ==, 0);
+
+    setup_bars(&d);
+    g_assert(!busy(&d, 0));
+    g_assert_cmphex(queue_read(&d, 0, SVADEV_Q_CTRL), ==, 0);
+    enable(&d, 0, 0);
+    g_assert_cmpuint(run(&d, 0, SVADEV_OP_FILL, 0, p, 1, 1), ==,
+                     SVADEV_STATUS_OK);
+    g_assert_cmphex(qtest_readb(d.qts, p), ==, 1);
+
+    qtest_quit(d.qts);
+}
+
 static uint32_t mode(Dev *d, uint32_t val)
 {
     queue_write(d, 0, SVADEV_Q_MODE, val);
@@ -1429,6 +1499,8 @@ int main(int argc, char **argv)
     qtest_add_func("/svadev/pasid/width", test_pasid_width);
     qtest_add_func("/svadev/pasid/no-iommu", test_pasid_without_iommu);
     qtest_add_func("/svadev/ats/capabilities", test_ats_capabilities);
+    qtest_add_func("/svadev/config-order", test_config_order);
+    qtest_add_func("/svadev/function-reset", test_function_reset);
     qtest_add_func("/svadev/ats/off", test_ats_off);
     qtest_add_func("/svadev/ats/mode", test_ats_mode);
     qtest_add_func("/svadev/ats/no-iommu", test_ats_without_iommu);

@@ -600,6 +600,7 @@ FIXTURE_TEARDOWN(sva)
 		    !strcmp(what, "prq.overflow") ||
 		    !strcmp(what, "prq.refused") ||
 		    !strcmp(what, "pri.unexpected") ||
+		    !strcmp(what, "cfg.order") ||
 		    !strcmp(name, "smmu.evt.lost") ||
 		    /* A TLB that was emptied hides what was not invalidated */
 		    !strcmp(what, "tlb.full")) {
