@@ -269,11 +269,16 @@ static bool svaq_take_off(SVAQueue *q, AddressSpace *as, hwaddr addr,
                           hwaddr len)
 {
     SVADevState *s = q->dev;
+    PCIDevice *pci = PCI_DEVICE(s);
     uint64_t ns;
 
     q->flight = (SVAFlight) { .as = as, .addr = addr, .len = len };
     if (iommu_choice_below(&s->flies, SVADEV_FLIES)) {
         return false;
+    }
+    if (as == &pci->bus_master_as && pci->bus_master_enable_region.enabled) {
+        /* It is sent by now: Bus Master Enable does not matter any more */
+        q->flight.as = pci_device_iommu_address_space(pci);
     }
 
     ns = iommu_choice_between(&s->flight_time, SVADEV_FLIGHT_MIN_NS,
