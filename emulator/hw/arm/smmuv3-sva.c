@@ -1,7 +1,7 @@
 /*
  * SMMUv3: substreams and what shared virtual addressing needs besides
  *
- * With the properties ssidsize, stall or strict set, requests take the path
+ * With the properties ssidsize, stall, ats or strict set, requests take the path
  * in this file. It carries the attributes of the request (SubstreamID,
  * privilege, instruction fetch) to the decoders, the walker and the TLB of the
  * base model, reads configuration structures through the cache in
@@ -29,7 +29,7 @@
 
 #define MAX_SSIDSIZE 20
 
-static const PCIIOMMUOps smmuv3_sva_ops;
+static const PCIIOMMUOps *get_ops(const SMMUv3State *s);
 
 /* Set-up */
 
@@ -116,6 +116,7 @@ static bool register_stats(SMMUv3State *s, Error **errp)
 
         g_array_append_vals(stats, more, ARRAY_SIZE(more));
     }
+    smmuv3_ats_stats(s, stats);
 
     ret = iommu_stats_register(OBJECT(s), "smmu.", (IOMMUStat *)stats->data,
                                stats->len, errp);
@@ -165,25 +166,29 @@ bool smmuv3_sva_realize(SMMUv3State *s, Error **errp)
     }
 
     bs->strict = s->strict == ON_OFF_AUTO_ON ||
-                 (s->strict == ON_OFF_AUTO_AUTO && (s->ssidsize || s->stall));
+                 (s->strict == ON_OFF_AUTO_AUTO &&
+                  (s->ssidsize || s->stall || s->ats));
 
-    if (s->ssidsize || s->stall || bs->strict || !s->ril ||
+    if (s->ssidsize || s->stall || s->ats || bs->strict || !s->ril ||
         oas_field(s->oas) != SMMU_IDR5_OAS ||
         bs->iotlb_size != SMMU_IOTLB_MAX_SIZE) {
         error_setg(&s->migration_blocker,
                    "SMMUv3 cannot be migrated with any of ssidsize, stall, "
-                   "strict, oas, ril or x-iotlb-size changed");
+                   "ats, strict, oas, ril or x-iotlb-size changed");
         if (migrate_add_blocker(&s->migration_blocker, errp) < 0) {
             return false;
         }
     }
 
-    if (s->ssidsize || s->stall || bs->strict) {
+    if (s->ssidsize || s->stall || s->ats || bs->strict) {
         s->sva = g_new0(SMMUv3SVA, 1);
         smmuv3_sync_init(s);
         smmuv3_cfg_init(s);
         smmuv3_stall_init(s);
-        pci_setup_iommu(bs->primary_bus, &smmuv3_sva_ops, bs);
+        if (!smmuv3_ats_realize(s, errp)) {
+            return false;
+        }
+        pci_setup_iommu(bs->primary_bus, get_ops(s), bs);
     }
 
     return register_stats(s, errp);
@@ -202,6 +207,8 @@ void smmuv3_sva_init_idr(SMMUv3State *s)
     s->idr[1] = FIELD_DP32(s->idr[1], IDR1, SSIDSIZE, s->ssidsize);
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, CD2L, s->ssidsize > 0);
 
+    smmuv3_ats_init_idr(s);
+
     if (s->stall) {
         s->idr[0] = FIELD_DP32(s->idr[0], IDR0, STALL_MODEL, 0);
         s->idr[5] = FIELD_DP32(s->idr[5], IDR5, STALL_MAX, s->stall_max);
@@ -214,6 +221,7 @@ void smmuv3_sva_reset(SMMUv3State *s)
         smmuv3_sync_reset(s);
         smmuv3_stall_terminate(s, 0, 0);
     }
+    smmuv3_ats_reset(s);
 }
 
 /* Requests */
@@ -238,6 +246,14 @@ int smmuv3_select_ssid(STE *ste, SMMUTransCfg *cfg, uint32_t *ssid,
 
     *ssid = 0;
 
+    if (cfg->req && cfg->req->kind != SMMU_REQ_UNTRANSLATED) {
+        if (smmuv3_ats_select(ste, cfg, event)) {
+            return -EINVAL;
+        }
+        if (cfg->bypassed) {
+            return 0;
+        }
+    }
     if (cfg->aborted) {
         return 0;
     }
@@ -346,6 +362,22 @@ static void record(SMMUv3State *s, SMMUEventInfo *event)
     } else {
         smmuv3_record_event(s, event);
     }
+}
+
+/**
+ * smmuv3_sva_fail - log why a request is refused
+ * @s: SMMU
+ * @event: the type, and what depends on more than the request
+ * @req: the request
+ * @addr: its address
+ * @access: IOMMU_RO, or IOMMU_WO for writes and atomics
+ */
+void smmuv3_sva_fail(SMMUv3State *s, SMMUEventInfo *event,
+                     const SMMURequest *req, hwaddr addr,
+                     IOMMUAccessFlags access)
+{
+    describe_request(event, req, addr, access);
+    record(s, event);
 }
 
 /* With Top Byte Ignore the tag is no part of the address */
@@ -566,6 +598,18 @@ static const PCIIOMMUOps smmuv3_sva_ops = {
     .sva_peek = smmuv3_sva_peek,
 };
 
+static const PCIIOMMUOps *get_ops(const SMMUv3State *s)
+{
+    static PCIIOMMUOps with_ats;
+
+    if (!s->ats) {
+        return &smmuv3_sva_ops;
+    }
+    with_ats = smmuv3_sva_ops;
+    smmuv3_ats_add_ops(&with_ats);
+    return &with_ats;
+}
+
 /* Commands */
 
 void smmuv3_sva_count_cmd(SMMUv3State *s, Cmd *cmd)
@@ -607,6 +651,8 @@ bool smmuv3_cmd_is_legal(SMMUv3State *s, Cmd *cmd)
     case SMMU_CMD_RESUME:
     case SMMU_CMD_STALL_TERM:
         return s->stall && !CMD_SSEC(cmd);
+    case SMMU_CMD_ATC_INV:
+        return smmuv3_ats_cmd_legal(s, cmd);
     case SMMU_CMD_SYNC:
         return CMD_SYNC_CS(cmd) != 3;
     default:
@@ -634,6 +680,11 @@ static bool is_tlbi(Cmd *cmd)
            CMD_TYPE(cmd) <= SMMU_CMD_TLBI_NSNH_ALL;
 }
 
+static bool is_atc_inv(Cmd *cmd)
+{
+    return CMD_TYPE(cmd) == SMMU_CMD_ATC_INV;
+}
+
 /**
  * smmuv3_sva_cmd - consume a command, unless the base model does the same
  * @s: SMMU
@@ -658,7 +709,11 @@ bool smmuv3_sva_cmd(SMMUv3State *s, Cmd *cmd, bool replayed, SMMUCmdError *err)
         return true;
     }
 
-    if (is_cfgi(cmd) || is_tlbi(cmd)) {
+    if (!replayed && is_atc_inv(cmd)) {
+        smmuv3_ats_inval_begin(s, cmd);
+    }
+
+    if (is_cfgi(cmd) || is_tlbi(cmd) || is_atc_inv(cmd)) {
         if (!replayed && smmuv3_sync_defer(s, cmd)) {
             return true;
         }
@@ -667,10 +722,20 @@ bool smmuv3_sva_cmd(SMMUv3State *s, Cmd *cmd, bool replayed, SMMUCmdError *err)
             smmuv3_cfg_inval(s, cmd);
             return true;
         }
+        if (is_atc_inv(cmd)) {
+            smmuv3_ats_inval(s, cmd);
+            return true;
+        }
         return false;
     }
 
     switch (CMD_TYPE(cmd)) {
+    case SMMU_CMD_SYNC:
+        if (!smmuv3_ats_sync_fails(s)) {
+            return false;
+        }
+        *err = SMMU_CERROR_ATC_INV_SYNC;
+        return true;
     case SMMU_CMD_RESUME:
         smmuv3_stall_resume(s, cmd);
         return true;

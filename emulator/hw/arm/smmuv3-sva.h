@@ -8,8 +8,10 @@
 
 #include "hw/arm/smmuv3.h"
 #include "hw/misc/iommu-choice.h"
+#include "hw/misc/iommu-stats.h"
 #include "smmuv3-internal.h"
 
+typedef struct SMMUv3ATS SMMUv3ATS;
 typedef struct SMMUv3Stall SMMUv3Stall;
 typedef QTAILQ_HEAD(, SMMUv3Stall) SMMUv3StallList;
 
@@ -65,6 +67,7 @@ struct SMMUv3SVA {
     IOMMUChoice stall_choice;
 
     SMMUTransCfg notify_cfg;    /* scratch of smmuv3_sva_get_config() */
+    SMMUv3ATS *ats;             /* NULL without ATS */
 
     SMMUv3StallList unreported; /* faults whose event is not written yet */
     SMMUv3Stall **slot;         /* by STAG; NULL is a free one */
@@ -101,6 +104,9 @@ IOMMUTLBEntry smmuv3_sva_translate_mr(SMMUDevice *sdev, hwaddr addr,
 
 bool smmuv3_sva_fetch(SMMUDevice *sdev, const SMMURequest *req, hwaddr addr,
                       IOMMUAccessFlags access);
+void smmuv3_sva_fail(SMMUv3State *s, SMMUEventInfo *event,
+                     const SMMURequest *req, hwaddr addr,
+                     IOMMUAccessFlags access);
 
 void smmuv3_sva_count_cmd(SMMUv3State *s, Cmd *cmd);
 bool smmuv3_cmd_is_legal(SMMUv3State *s, Cmd *cmd);
@@ -147,5 +153,18 @@ void smmuv3_stall_cancel(SMMUv3State *s, PCISVAWaiter *waiter);
 void smmuv3_stall_update(SMMUv3State *s);
 void smmuv3_stall_resume(SMMUv3State *s, Cmd *cmd);
 void smmuv3_stall_terminate(SMMUv3State *s, uint32_t sid, uint32_t sid_mask);
+
+/* smmuv3-ats.c: translation caches of functions */
+bool smmuv3_ats_realize(SMMUv3State *s, Error **errp);
+void smmuv3_ats_init_idr(SMMUv3State *s);
+void smmuv3_ats_reset(SMMUv3State *s);
+void smmuv3_ats_stats(SMMUv3State *s, GArray *stats);
+void smmuv3_ats_add_ops(PCIIOMMUOps *ops);
+bool smmuv3_ats_check_ste(SMMUv3State *s, STE *ste, const SMMUTransCfg *cfg);
+int smmuv3_ats_select(STE *ste, SMMUTransCfg *cfg, SMMUEventInfo *event);
+bool smmuv3_ats_cmd_legal(SMMUv3State *s, Cmd *cmd);
+void smmuv3_ats_inval_begin(SMMUv3State *s, Cmd *cmd);
+void smmuv3_ats_inval(SMMUv3State *s, Cmd *cmd);
+bool smmuv3_ats_sync_fails(SMMUv3State *s);
 
 #endif /* HW_ARM_SMMUV3_SVA_H */
