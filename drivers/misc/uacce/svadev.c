@@ -848,7 +848,7 @@ u64 svadev_audit(struct svadev_queue *q, unsigned int timeout_ms)
 	while (svadev_audit_once(q->sd, false)) {
 		if (time_after(jiffies, end))
 			return svadev_audit_once(q->sd, true);
-		msleep(10);
+		msleep(20);
 	}
 	return 0;
 }

@@ -70,11 +70,15 @@ static void work(struct outcome *sum)
 
 	for (round = 0; round < ROUNDS; round++) {
 		for (i = 0; i < QUEUES; i++) {
+			struct sva_op op = {
+				.op = SVADEV_OP_FILL, .len = LEN,
+				.value = i + 1,
+			};
+
 			p[i] = map_pages(PAGES, PROT_READ | PROT_WRITE);
+			op.dst = p[i];
 			if (q[i].fd < 0 || p[i] == MAP_FAILED ||
-			    !sva_submit(&q[i], &(struct sva_op){
-				.op = SVADEV_OP_FILL, .dst = p[i], .len = LEN,
-				.value = i + 1 }))
+			    !sva_submit(&q[i], &op))
 				sum->wrong++;
 		}
 		for (i = 0; i < QUEUES; i++) {
