@@ -34,7 +34,7 @@ typedef enum SMMUSyncState {
     SMMU_SYNC_NONE,             /* there is none at the head of the queue */
     SMMU_SYNC_DELAY,            /* it waits until sync_due */
     SMMU_SYNC_ACT,              /* deferred invalidations act */
-    SMMU_SYNC_DRAIN,            /* accesses in flight end at sync_due */
+    SMMU_SYNC_DRAIN,            /* accesses up to sync_mark are in flight */
 } SMMUSyncState;
 
 /* A request that is repeated to refill the caches */
@@ -53,6 +53,7 @@ struct SMMUv3SVA {
 
     SMMUSyncState sync;
     int64_t sync_due;
+    uint64_t sync_mark;
     QEMUTimer *sync_timer;
 
     SMMURecent recent[64];      /* a ring */
@@ -118,6 +119,7 @@ void smmuv3_sva_cmd_done(SMMUv3State *s);
 void smmuv3_sync_init(SMMUv3State *s);
 void smmuv3_sync_reset(SMMUv3State *s);
 void smmuv3_sync_cancel(SMMUv3State *s);
+void smmuv3_sync_poll(SMMUv3State *s);
 bool smmuv3_sync_pending(SMMUv3State *s, Cmd *cmd);
 bool smmuv3_sync_replay(SMMUv3State *s, Cmd *cmd);
 bool smmuv3_sync_defer(SMMUv3State *s, const Cmd *cmd);

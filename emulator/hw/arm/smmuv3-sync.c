@@ -92,6 +92,22 @@ static void shuffle_deferred(SMMUv3SVA *sva)
 }
 
 /**
+ * smmuv3_sync_poll - software reads how far the queue is
+ * @s: SMMU
+ *
+ * A CPU that polls may keep the timer from running on a busy host.
+ */
+void smmuv3_sync_poll(SMMUv3State *s)
+{
+    SMMUv3SVA *sva = s->sva;
+
+    if (sva && sva->sync != SMMU_SYNC_NONE &&
+        qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) >= sva->sync_due) {
+        smmuv3_cmdq_consume(s);
+    }
+}
+
+/**
  * smmuv3_sync_pending - must the queue wait at its head?
  * @s: SMMU
  * @cmd: the command at the head
@@ -136,11 +152,11 @@ bool smmuv3_sync_pending(SMMUv3State *s, Cmd *cmd)
         if (!g_queue_is_empty(&sva->deferred)) {
             return false;
         }
-        sva->sync_due = iommu_flight_end();
+        sva->sync_mark = iommu_flight_mark();
         sva->sync = SMMU_SYNC_DRAIN;
         /* fall through */
     case SMMU_SYNC_DRAIN:
-        if (now < sva->sync_due) {
+        if (!iommu_flight_over(sva->sync_mark, &sva->sync_due)) {
             break;
         }
         sva->sync = SMMU_SYNC_NONE;

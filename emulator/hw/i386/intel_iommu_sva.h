@@ -60,7 +60,7 @@ typedef struct VTDRequest {
 typedef enum VTDSyncState {
     VTD_SYNC_NONE,          /* there is none at the head of the queue */
     VTD_SYNC_DELAY,         /* it waits until sync_due, then all acts */
-    VTD_SYNC_DRAIN,         /* accesses in flight end at sync_due */
+    VTD_SYNC_DRAIN,         /* accesses up to sync_mark are in flight */
 } VTDSyncState;
 
 /* What a paging-structure entry and those above it allow */
@@ -134,6 +134,7 @@ struct VTDSVA {
     GQueue deferred;        /* invalidations that await a wait descriptor */
     bool drain;             /* so do accesses, because of one of them */
     VTDSyncState sync;
+    uint64_t sync_mark;
     int64_t sync_due;
     QEMUTimer *sync_timer;
     IOMMUChoice wait_choice, early_choice, order_choice;

@@ -287,12 +287,12 @@ bool vtd_sync_pending(IntelIOMMUState *s, const VTDInvDesc *desc)
             break;
         }
         act_all(s);
-        sva->sync_due = sva->drain ? iommu_flight_end() : now;
+        sva->sync_mark = sva->drain ? iommu_flight_mark() : 0;
         sva->drain = false;
         sva->sync = VTD_SYNC_DRAIN;
         /* fall through */
     case VTD_SYNC_DRAIN:
-        if (now < sva->sync_due) {
+        if (!iommu_flight_over(sva->sync_mark, &sva->sync_due)) {
             break;
         }
         sva->sync = VTD_SYNC_NONE;

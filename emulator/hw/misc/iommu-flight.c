@@ -3,29 +3,66 @@
  *
  * A device that translates an address and accesses memory in one step never
  * has an access in flight, so software that does not wait for the end of an
- * invalidation is not caught. Devices latch a translation, tell here when they
- * will use it, and IOMMUs put off the completion of an invalidation until then.
+ * invalidation is not caught. Devices latch a translation, tell here until they
+ * have used it, and IOMMUs put off the completion of an invalidation until then.
+ *
+ * That an access was to be done by now does not mean that it is: the timer of
+ * the device may be late on a busy host.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include "qemu/main-loop.h"
+#include "qemu/timer.h"
 #include "hw/misc/iommu-flight.h"
 
-/* Protected by the BQL */
-static int64_t last_end;
+/* Protected by the BQL, newest first */
+static QLIST_HEAD(, IOMMUFlight) flights = QLIST_HEAD_INITIALIZER(flights);
+static uint64_t last_number = 1;
 
-void iommu_flight_begin(int64_t end_ns)
+void iommu_flight_begin(IOMMUFlight *flight, int64_t end_ns)
 {
-    assert(bql_locked());
+    assert(bql_locked() && !flight->number);
 
-    last_end = MAX(last_end, end_ns);
+    flight->number = ++last_number;
+    flight->end_ns = end_ns;
+    QLIST_INSERT_HEAD(&flights, flight, next);
 }
 
-int64_t iommu_flight_end(void)
+void iommu_flight_land(IOMMUFlight *flight)
 {
     assert(bql_locked());
 
-    return last_end + 1;
+    if (flight->number) {
+        QLIST_REMOVE(flight, next);
+        flight->number = 0;
+    }
+}
+
+uint64_t iommu_flight_mark(void)
+{
+    return last_number;
+}
+
+bool iommu_flight_over(uint64_t mark, int64_t *again_ns)
+{
+    int64_t end = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + SCALE_US;
+    IOMMUFlight *flight;
+    bool over = true;
+
+    assert(bql_locked());
+
+    QLIST_FOREACH(flight, &flights, next) {
+        if (flight->number <= mark) {
+            end = MAX(end, flight->end_ns + 1);
+            over = false;
+        }
+    }
+
+    if (!over) {
+        *again_ns = end;
+    }
+
+    return over;
 }

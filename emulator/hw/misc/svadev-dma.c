@@ -25,7 +25,6 @@
 #include "qemu/bswap.h"
 #include "qemu/host-utils.h"
 #include "qemu/rcu.h"
-#include "hw/misc/iommu-flight.h"
 #include "hw/pci/msix.h"
 #include "svadev-internal.h"
 #include "trace.h"
@@ -272,7 +271,9 @@ static bool svaq_take_off(SVAQueue *q, AddressSpace *as, hwaddr addr,
     PCIDevice *pci = PCI_DEVICE(s);
     uint64_t ns;
 
-    q->flight = (SVAFlight) { .as = as, .addr = addr, .len = len };
+    q->flight.as = as;
+    q->flight.addr = addr;
+    q->flight.len = len;
     if (iommu_choice_below(&s->flies, SVADEV_FLIES)) {
         return false;
     }
@@ -283,7 +284,8 @@ static bool svaq_take_off(SVAQueue *q, AddressSpace *as, hwaddr addr,
 
     ns = iommu_choice_between(&s->flight_time, SVADEV_FLIGHT_MIN_NS,
                               SVADEV_FLIGHT_MAX_NS);
-    iommu_flight_begin(qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + ns);
+    iommu_flight_begin(&q->flight.access,
+                       qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + ns);
     svadev_queue_wait(q, SVAQ_FLYING, ns);
 
     return true;
@@ -335,6 +337,7 @@ static size_t svaq_dma(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
 
     as = q->flight.as;
     q->flight.as = NULL;
+    iommu_flight_land(&q->flight.access);
     if (!ret) {
         n = q->flight.len;
         ram = ram_map(as, q->flight.addr, access != IOMMU_RO, buf ? 1 : len,
@@ -644,6 +647,7 @@ void svadev_queue_reset(SVAQueue *q)
 
     q->state = SVAQ_IDLE;
     q->flight.as = NULL;
+    iommu_flight_land(&q->flight.access);
     q->retries = 0;
     q->ctrl = 0;
     q->pasid = 0;

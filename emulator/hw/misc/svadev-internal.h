@@ -8,6 +8,7 @@
 
 #include "qemu/timer.h"
 #include "hw/misc/iommu-choice.h"
+#include "hw/misc/iommu-flight.h"
 #include "hw/pci/pci_bus.h"
 #include "hw/pci/pci_device.h"
 #include "qom/object.h"
@@ -45,6 +46,7 @@ typedef enum SVAQueueState {
 
 /* A DMA that is translated */
 typedef struct SVAFlight {
+    IOMMUFlight access;
     AddressSpace *as;           /* NULL: there is none */
     hwaddr addr;
     hwaddr len;

@@ -6,22 +6,55 @@
 #ifndef HW_MISC_IOMMU_FLIGHT_H
 #define HW_MISC_IOMMU_FLIGHT_H
 
+#include "qemu/queue.h"
+
+/**
+ * struct IOMMUFlight: an access that was translated, and is done later
+ *
+ * Part of a device; all 0 if it has no access in flight.
+ */
+typedef struct IOMMUFlight {
+    uint64_t number;
+    int64_t end_ns;
+    QLIST_ENTRY(IOMMUFlight) next;
+} IOMMUFlight;
+
 /**
  * iommu_flight_begin: an access was translated, and is done later
  *
- * @end_ns: when it reaches memory, in nanoseconds of QEMU_CLOCK_VIRTUAL
+ * @flight: the access; it is not in flight already
+ *
+ * @end_ns: when it is to reach memory, in nanoseconds of QEMU_CLOCK_VIRTUAL
  */
-void iommu_flight_begin(int64_t end_ns);
+void iommu_flight_begin(IOMMUFlight *flight, int64_t end_ns);
 
 /**
- * iommu_flight_end: when is all that was translated so far done?
+ * iommu_flight_land: an access has reached memory, or was dropped
+ *
+ * @flight: the access; nothing is done if it is not in flight
+ */
+void iommu_flight_land(IOMMUFlight *flight);
+
+/**
+ * iommu_flight_mark: note which accesses are in flight
+ *
+ * Returns: an argument for iommu_flight_over(), never 0
+ */
+uint64_t iommu_flight_mark(void);
+
+/**
+ * iommu_flight_over: have the accesses that were in flight reached memory?
  *
  * The completion of an invalidation must not be signalled before: an access
  * that used the old translation would come after it.
  *
- * Returns: a time of QEMU_CLOCK_VIRTUAL in nanoseconds, later than the last of
- * the accesses; it may be in the past
+ * @mark: from iommu_flight_mark(), or 0 for no access at all
+ *
+ * @again_ns: when to ask again, in nanoseconds of QEMU_CLOCK_VIRTUAL; set if
+ *   they have not
+ *
+ * Returns: true if they have, or were dropped
  */
-int64_t iommu_flight_end(void);
+bool iommu_flight_over(uint64_t mark, int64_t *again_ns);
 
 #endif /* HW_MISC_IOMMU_FLIGHT_H */
