@@ -31,6 +31,8 @@ static long file_number(const char *path)
 
 #define PM_PRESENT	0x8000000000000000ull
 #define PM_SWAPPED	0x4000000000000000ull
+/* Set for all that a mapping may have, where there are such bits */
+#define PM_SOFT_DIRTY	0x0080000000000000ull
 #define PM_PFN(entry)	((entry) & ((1ull << 55) - 1))
 
 static uint64_t pagemap_entry(const void *p)
@@ -677,7 +679,7 @@ static size_t pages_gone(const uint8_t *p, size_t pages)
 	size_t i, n = 0;
 
 	for (i = 0; i < pages; i++)
-		n += !pagemap_entry(p + i * PAGE);
+		n += !(pagemap_entry(p + i * PAGE) & ~PM_SOFT_DIRTY);
 	return n;
 }
 

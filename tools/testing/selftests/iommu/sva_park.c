@@ -194,6 +194,8 @@ static void others_work(struct __test_metadata *_metadata,
 		EXPECT_EQ(0, wait_child(pid[i]));
 	EXPECT_EQ(0, wait_child(p));
 	park_stop(park, server);
+	/* The device was at work while its process exited */
+	EXPECT_TRUE(device_is_quiet(&self->before));
 	EXPECT_TRUE(done[1])
 		TH_LOG("open() of another device waits for the page");
 	EXPECT_TRUE(done[0])
