@@ -58,9 +58,9 @@ static void touch(struct sva_queue *q, uint8_t *p, size_t len, size_t step,
 
 	for (i = 0; i < len; i += step) {
 		if (by == BY_CPU && write)
-			*(volatile uint8_t *)(p + i) = 1;
+			__atomic_store_n(p + i, 1, __ATOMIC_RELAXED);
 		else if (by == BY_CPU)
-			(void)*(volatile uint8_t *)(p + i);
+			(void)__atomic_load_n(p + i, __ATOMIC_RELAXED);
 		else if (write)
 			CHECK(sva_write(q, p + i, 1, 1) == SVADEV_STATUS_OK);
 		else
@@ -189,7 +189,7 @@ static void exceed_limit(enum toucher by)
 	CHECK(memcg_join("limited"));
 	for (i = 0; i < LIMIT_MAPPING; i += TABLE_BYTES) {
 		if (by == BY_CPU)
-			(void)*(volatile uint8_t *)(p + i);
+			(void)__atomic_load_n(p + i, __ATOMIC_RELAXED);
 		else if (sva_read(&q, p + i, 1) != SVADEV_STATUS_OK)
 			_exit(LIMIT_REFUSED);
 		if (!(i / TABLE_BYTES % 128) &&

@@ -185,7 +185,7 @@ static void *migrate(void *arg)
 }
 
 /* To swap space, or out of the page tables */
-static void *reclaim(void *arg)
+static void *reclaim_memory(void *arg)
 {
 	struct mover *m = arg;
 	int fd = open(MEMCG_MOUNT "/sva/memory.reclaim", O_WRONLY | O_CLOEXEC);
@@ -320,7 +320,7 @@ static void adds_during_reclaim(struct __test_metadata *_metadata,
 				enum change change)
 {
 	ASSERT_TRUE(reclaim_ready());
-	adds_are_seen(_metadata, self, change, reclaim);
+	adds_are_seen(_metadata, self, change, reclaim_memory);
 	ASSERT_TRUE(reclaim_done());
 }
 
@@ -374,7 +374,7 @@ TEST_F(sva, mremap_and_reclaim)
 		*(uint64_t *)(at[0] + i * PAGE) = 0;
 		ASSERT_EQ(0, sva_open(device[0], &q[i]));
 	}
-	ASSERT_TRUE(mover_start(&m, &thread, reclaim));
+	ASSERT_TRUE(mover_start(&m, &thread, reclaim_memory));
 	end = sva_now_ms() + 2 * BOUND_MS;
 	for (round = 0; round < 2 || (sva_now_ms() < end && round < 20);
 	     round++) {
@@ -406,7 +406,7 @@ TEST_F(sva, mremap_and_reclaim)
 
 /* Pages whose accesses are tracked */
 
-#define PM_SOFT_DIRTY	(1ull << 55)
+#define PM_SOFT_DIRTY	0x0080000000000000ull
 
 static bool soft_dirty(const uint8_t *p)
 {
@@ -450,7 +450,7 @@ TEST_F(sva, soft_dirty)
 #define BALANCING	"/proc/sys/kernel/numa_balancing"
 #define BALANCING_KNOBS	"/sys/kernel/debug/sched/numa_balancing/"
 
-static long vmstat(const char *name)
+static long vmstat_read(const char *name)
 {
 	FILE *f = fopen("/proc/vmstat", "r");
 	char line[64];
@@ -479,20 +479,20 @@ TEST_F(sva, numa_balancing)
 	write_file(BALANCING_KNOBS "scan_delay_ms", "1");
 	write_file(BALANCING_KNOBS "scan_period_min_ms", "10");
 	ASSERT_TRUE(write_file(BALANCING, "1"));
-	before = vmstat("numa_pte_updates");
+	before = vmstat_read("numa_pte_updates");
 	ASSERT_LE(0, before);
 	ASSERT_TRUE(hammer(&self->q, word));
 	/* The scans are made as we run */
 	end = sva_now_ms() + 2 * BOUND_MS;
 	while (sva_now_ms() < end &&
-	       vmstat("numa_pte_updates") < before + 3 * (long)pages)
+	       vmstat_read("numa_pte_updates") < before + 3 * (long)pages)
 		sum += bytes_are(p + PAGE, (pages - 1) * PAGE, 0);
 	ASSERT_TRUE(hammers(&self->q));
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_end_hammer(&self->q));
 	EXPECT_LT(0, sum);
 	fprintf(stderr, "# %ld entries were made inaccessible, %lu faults\n",
-		vmstat("numa_pte_updates") - before, self->q.faults);
-	EXPECT_LT(before, vmstat("numa_pte_updates"));
+		vmstat_read("numa_pte_updates") - before, self->q.faults);
+	EXPECT_LT(before, vmstat_read("numa_pte_updates"));
 	EXPECT_EQ(self->q.rounds, sva_load(word));
 	EXPECT_TRUE(write_file(BALANCING, enabled ? "1" : "0"));
 	ASSERT_TRUE(device_is_quiet(&self->before));

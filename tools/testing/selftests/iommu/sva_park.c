@@ -304,7 +304,7 @@ TEST_F(sva, open_can_be_killed)
 }
 
 /* Attachments of PASIDs that there are; always 0 if the kernel does not count */
-static long attachments(void)
+static long attachment_count(void)
 {
 	char text[256];
 	long n = 0;
@@ -323,7 +323,7 @@ static void killed_process(struct __test_metadata *_metadata,
 			   struct _test_data_sva *self, bool keep_registers)
 {
 	long free = sva_sysfs(device[0], "available_instances");
-	long before = attachments();
+	long before = attachment_count();
 	pid_t server, p;
 	struct park *park = park_start(&server);
 	bool dead, back, detached;
@@ -346,7 +346,7 @@ static void killed_process(struct __test_metadata *_metadata,
 	(void)PARK_SOON((dead = park_is_dead(p),
 			 back = sva_sysfs(device[0], "available_instances") ==
 				free,
-			 detached = attachments() == before,
+			 detached = attachment_count() == before,
 			 dead && back && detached));
 	if (!dead)
 		park_show_stacks("killed", p);

@@ -16,6 +16,9 @@
 #define PARK_PAGES	4
 #define PARK_BYTE	7
 
+/* "Function not implemented": FUSE does not ask for it again */
+#define PARK_NOT_THERE	38
+
 /* Reads that can wait at a time, and the largest message of the kernel */
 #define PARK_READS	16
 #define PARK_MESSAGE	(FUSE_MIN_READ_BUFFER + 65536)
@@ -164,7 +167,7 @@ static inline void park_request(int fd, struct park *park, void *message,
 		break;
 	default:
 		/* FUSE_FLUSH too: no close() is to wait for the server */
-		park_reply(fd, head->unique, -ENOSYS, NULL, 0);
+		park_reply(fd, head->unique, -PARK_NOT_THERE, NULL, 0);
 	}
 }
 

@@ -42,7 +42,7 @@ static void own_server(struct park *park, bool queue_first, bool keep_registers)
 		pause();
 }
 
-static void killed(struct __test_metadata *_metadata,
+static void kill_self(struct __test_metadata *_metadata,
 		   struct _test_data_sva *self, bool queue_first,
 		   bool keep_registers)
 {
@@ -76,16 +76,16 @@ static void killed(struct __test_metadata *_metadata,
 /* FUSE's file is closed last, but its connection is aborted first */
 TEST_F(sva, queue_opened_first)
 {
-	killed(_metadata, self, true, false);
+	kill_self(_metadata, self, true, false);
 }
 
 TEST_F(sva, queue_opened_last)
 {
-	killed(_metadata, self, false, false);
+	kill_self(_metadata, self, false, false);
 }
 
 /* The mapping of the registers keeps the queue's file to the end */
 TEST_F(sva, queue_opened_last_and_mapped)
 {
-	killed(_metadata, self, false, true);
+	kill_self(_metadata, self, false, true);
 }
