@@ -43,8 +43,8 @@ static void own_server(struct park *park, bool queue_first, bool keep_registers)
 }
 
 static void kill_self(struct __test_metadata *_metadata,
-		   struct _test_data_sva *self, bool queue_first,
-		   bool keep_registers)
+		      struct _test_data_sva *self, bool queue_first,
+		      bool keep_registers)
 {
 	long free = sva_sysfs(device[0], "available_instances");
 	struct park *park = park_alloc();
