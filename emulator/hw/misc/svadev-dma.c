@@ -9,7 +9,7 @@
  * exactly under icount.
  *
  * Some DMAs, chosen by x-seed, reach memory a while after their translation,
- * whatever becomes of the translation meanwhile: see iommu-flight.h. A reset
+ * even if the translation changes before: see iommu-flight.h. A reset
  * drops them; a queue that is disabled is not idle before they are done.
  *
  * Only RAM can be a target. The memory is accessed in the largest naturally

@@ -703,7 +703,7 @@ static void test_timeout(void)
     g_assert_cmpint(lost, <, 32);
     g_assert_cmpuint(counter(&b, "atc_inv.lost"), ==, lost);
 
-    /* Nobody ever was there */
+    /* No function was ever there */
     atc_inv(&b, 0xffff, 0, 0, 0, 52);
     cmd(&b, SYNC, 0, 0, 0);
     expect_cmd_error(&b, CERROR_ATC_INV, false);

@@ -1617,7 +1617,7 @@ static void test_sync_time(void)
     g_assert_cmpuint(counter(&b, "cmd.fence"), ==, 1);
     g_assert_cmpuint(counter(&b, "cmd.sync"), ==, 1);
 
-    /* The queue is disabled meanwhile: the CMD_SYNC starts anew */
+    /* The queue is disabled in between: the CMD_SYNC starts again */
     map(&b, ttb, VA, DATA | PTE_RW);
     reaches(&b, 1, VA, DATA);
     map(&b, ttb, VA, 0);
@@ -1868,7 +1868,7 @@ static void test_audit(void)
     faults(&b, 2, VA, C_BAD_CD);
     audit(&b, 0, 0, 0);
 
-    /* A translation: gone, another, fewer permissions */
+    /* A translation: removed, changed, fewer permissions */
     put(&b, pte, 0);
     audit(&b, 0, 1, 0);
     put(&b, pte, (DATA + PAGE) | PTE_RW);

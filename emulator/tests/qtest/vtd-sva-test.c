@@ -1376,7 +1376,7 @@ static void test_wait_time(void)
     set_reg(&b, GCMD, TE);
     g_assert_cmphex(reg(&b, GSTS) & QIE, ==, QIE);
     g_assert(wait_is_pending(&b));
-    /* Unless software takes the wait descriptor back: it has gone then */
+    /* Not if software has removed the wait descriptor */
     put(&b, VTD + IQT, (b.tail - 1) << 5);
     set_reg(&b, GCMD, TE);
     g_assert_cmphex(reg(&b, GSTS) & QIE, ==, 0);
