@@ -2837,6 +2837,18 @@ static void parked_600_pasids_test(struct kunit *test)
 	mock_park_many(test, 600, 1);
 }
 
+/* One attachment, to PASID 1, with one group that waits for a page */
+static void mock_park_fault(struct kunit *test, struct mock_parked *parked,
+			    struct mock_dev *mdev)
+{
+	mock_park_begin(test, parked, mdev);
+	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(parked->domain,
+							   &mdev->dev, 1));
+	mmap_write_lock(parked->mm);
+	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
+	KUNIT_EXPECT_TRUE(test, mock_park_served(parked));
+}
+
 /* Detach answers what is being served, and does not wait for the page. */
 static void detach_parked_test(struct kunit *test)
 {
@@ -2844,13 +2856,8 @@ static void detach_parked_test(struct kunit *test)
 	struct mock_task detach = { .mdev = mdev, .pasid = 1 };
 	struct mock_parked parked;
 
-	mock_park_begin(test, &parked, mdev);
+	mock_park_fault(test, &parked, mdev);
 	detach.domain = parked.domain;
-	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(parked.domain,
-							   &mdev->dev, 1));
-	mmap_write_lock(parked.mm);
-	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
-	KUNIT_EXPECT_TRUE(test, mock_park_served(&parked));
 
 	mock_task_start(&detach);
 	KUNIT_EXPECT_TRUE_MSG(test, mock_task_ends(&detach),
@@ -2874,12 +2881,7 @@ static void detach_replacement_test(struct kunit *test)
 	struct iommu_domain *found;
 	struct mock_parked parked;
 
-	mock_park_begin(test, &parked, mdev);
-	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(parked.domain,
-							   &mdev->dev, 1));
-	mmap_write_lock(parked.mm);
-	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
-	KUNIT_EXPECT_TRUE(test, mock_park_served(&parked));
+	mock_park_fault(test, &parked, mdev);
 
 	mock_task_start(&replace);
 	while (READ_ONCE(mdev->table[1]) != next && time_before(jiffies, end))
@@ -2950,13 +2952,8 @@ static void partial_detach_test(struct kunit *test)
 	struct mock_task detach = { .mdev = mdev, .pasid = 1 };
 	struct mock_parked parked;
 
-	mock_park_begin(test, &parked, mdev);
+	mock_park_fault(test, &parked, mdev);
 	detach.domain = parked.domain;
-	KUNIT_EXPECT_EQ(test, 0, iommu_attach_device_pasid(parked.domain,
-							   &mdev->dev, 1));
-	mmap_write_lock(parked.mm);
-	KUNIT_EXPECT_EQ(test, 0, mock_report_one(mdev, 1, 0));
-	KUNIT_EXPECT_TRUE(test, mock_park_served(&parked));
 	mock_task_start(&detach);
 	KUNIT_EXPECT_TRUE(test, mock_detach_begun(mdev));
 	msleep(MOCK_WHILE_MS);
