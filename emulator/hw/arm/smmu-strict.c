@@ -229,7 +229,8 @@ static bool differs(SMMUState *bs, const SMMUTransCfg *cfg, dma_addr_t iova,
 
     return smmu_ptw(bs, &fresh, iova, IOMMU_NONE, now, &info) ||
            CACHED_ENTRY_TO_ADDR(hit, iova) != CACHED_ENTRY_TO_ADDR(now, iova) ||
-           (hit->entry.perm & ~now->entry.perm) || (hit->ap & ~now->ap & 0x1);
+           (hit->entry.perm & ~now->entry.perm) ||
+           (cfg->s2cfg.vmid != SMMU_TAG_EL2 && (hit->ap & ~now->ap & 0x1));
 }
 
 /**

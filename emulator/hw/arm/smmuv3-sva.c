@@ -49,6 +49,10 @@ static bool register_stats(SMMUv3State *s, Error **errp)
         { SMMU_CMD_TLBI_NH_ASID, "cmd.tlbi_nh_asid" },
         { SMMU_CMD_TLBI_NH_VA, "cmd.tlbi_nh_va" },
         { SMMU_CMD_TLBI_NH_VAA, "cmd.tlbi_nh_vaa" },
+        { SMMU_CMD_TLBI_EL2_ALL, "cmd.tlbi_el2_all" },
+        { SMMU_CMD_TLBI_EL2_ASID, "cmd.tlbi_el2_asid" },
+        { SMMU_CMD_TLBI_EL2_VA, "cmd.tlbi_el2_va" },
+        { SMMU_CMD_TLBI_EL2_VAA, "cmd.tlbi_el2_vaa" },
         { SMMU_CMD_TLBI_S12_VMALL, "cmd.tlbi_s12_vmall" },
         { SMMU_CMD_TLBI_S2_IPA, "cmd.tlbi_s2_ipa" },
         { SMMU_CMD_TLBI_NSNH_ALL, "cmd.tlbi_nsnh_all" },
@@ -208,6 +212,7 @@ void smmuv3_sva_init_idr(SMMUv3State *s)
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, CD2L, s->ssidsize > 0);
 
     smmuv3_ats_init_idr(s);
+    smmuv3_el2_init_idr(s);
 
     if (s->stall) {
         s->idr[0] = FIELD_DP32(s->idr[0], IDR0, STALL_MODEL, 0);
@@ -643,6 +648,11 @@ bool smmuv3_cmd_is_legal(SMMUv3State *s, Cmd *cmd)
     case SMMU_CMD_TLBI_NH_VA:
     case SMMU_CMD_TLBI_NH_VAA:
         return STAGE1_SUPPORTED(s);
+    case SMMU_CMD_TLBI_EL2_ALL:
+    case SMMU_CMD_TLBI_EL2_ASID:
+    case SMMU_CMD_TLBI_EL2_VA:
+    case SMMU_CMD_TLBI_EL2_VAA:
+        return smmuv3_el2_cmd_legal(s);
     case SMMU_CMD_TLBI_S12_VMALL:
     case SMMU_CMD_TLBI_S2_IPA:
         return STAGE2_SUPPORTED(s);
@@ -726,7 +736,7 @@ bool smmuv3_sva_cmd(SMMUv3State *s, Cmd *cmd, bool replayed, SMMUCmdError *err)
             smmuv3_ats_inval(s, cmd);
             return true;
         }
-        return false;
+        return smmuv3_el2_tlbi(s, cmd);
     }
 
     switch (CMD_TYPE(cmd)) {

@@ -156,6 +156,15 @@ void smmuv3_stall_update(SMMUv3State *s);
 void smmuv3_stall_resume(SMMUv3State *s, Cmd *cmd);
 void smmuv3_stall_terminate(SMMUv3State *s, uint32_t sid, uint32_t sid_mask);
 
+/* smmuv3-el2.c: the translation regimes of EL2 */
+void smmuv3_el2_init_idr(SMMUv3State *s);
+uint32_t smmuv3_el2_write_cr2(SMMUv3State *s, uint32_t data);
+bool smmuv3_el2_decode_ste(SMMUv3State *s, SMMUTransCfg *cfg, STE *ste);
+bool smmuv3_el2_is(const SMMUTransCfg *cfg);
+bool smmuv3_el2_cmd_legal(SMMUv3State *s);
+void smmuv3_el2_range_tags(SMMUv3State *s, Cmd *cmd, int *asid, int *vmid);
+bool smmuv3_el2_tlbi(SMMUv3State *s, Cmd *cmd);
+
 /* smmuv3-ats.c: translation caches of functions */
 bool smmuv3_ats_realize(SMMUv3State *s, Error **errp);
 void smmuv3_ats_init_idr(SMMUv3State *s);

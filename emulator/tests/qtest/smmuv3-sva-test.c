@@ -52,6 +52,8 @@
 #define  CR0_EVENTQEN   (1u << 2)
 #define  CR0_CMDQEN     (1u << 3)
 #define  CR0_ALL        (CR0_SMMUEN | CR0_EVENTQEN | CR0_CMDQEN)
+#define CR2             0x2c
+#define  CR2_E2H        (1u << 0)
 #define IRQ_CTRL        0x50
 #define  EVENTQ_IRQEN   (1u << 2)
 #define GERROR          0x60
@@ -77,6 +79,10 @@
 #define TLBI_NH_ASID    0x11
 #define TLBI_NH_VA      0x12
 #define TLBI_NH_VAA     0x13
+#define TLBI_EL2_ALL    0x20
+#define TLBI_EL2_ASID   0x21
+#define TLBI_EL2_VA     0x22
+#define TLBI_EL2_VAA    0x23
 #define TLBI_S12_VMALL  0x28
 #define TLBI_S2_IPA     0x2a
 #define TLBI_NSNH_ALL   0x30
@@ -111,6 +117,7 @@
 #define STE_CDMAX(n)    ((uint64_t)(n) << 59)
 #define STE1_DSS(d)     ((uint64_t)(d))
 #define STE1_S1STALLD   (1ull << 27)
+#define STE1_STRW(n)    ((uint64_t)(n) << 30)
 /* Stage 2: 39 bits from level 1, pages of 4KB, 44 bits out, AArch64, S2R */
 #define STE2_S2         (25ull << 32 | 1ull << 38 | 4ull << 48 | 1ull << 51 | \
                          1ull << 58)
@@ -2580,7 +2587,7 @@ static void test_bad_commands(void)
     static const uint8_t ops[] = {
         0x00, 0x07, 0x1a, 0x20, 0x22, 0x40, 0x41, RESUME, STALL_TERM, 0x80, 0xff
     };
-    Bench b = start(SSID16);
+    Bench b = start(SSID16 "-global arm-smmuv3.hyp=off");
     int i;
 
     for (i = 0; i < ARRAY_SIZE(ops); i++) {
@@ -2707,6 +2714,275 @@ static void test_base_model(void)
     stop(&b);
 }
 
+/* EL2 */
+
+static bool has_hyp(Bench *b)
+{
+    return extract32(reg(b, IDR0), 9, 1);
+}
+
+/* E2H can be changed while the SMMU is disabled only */
+static void set_e2h(Bench *b, bool e2h)
+{
+    set_reg(b, CR2, e2h ? 0 : CR2_E2H);
+    set_reg(b, CR0, CR0_ALL & ~CR0_SMMUEN);
+    set_reg(b, CR2, e2h ? CR2_E2H : 0);
+    set_reg(b, CR0, CR0_ALL);
+    set_reg(b, CR2, e2h ? 0 : CR2_E2H);
+    g_assert_cmphex(reg(b, CR2) & CR2_E2H, ==, e2h ? CR2_E2H : 0);
+}
+
+static void strw(Bench *b, int strw)
+{
+    new_ste(b, STE_V | STE_S1 | CDTAB | STE_CDMAX(6),
+            STE1_DSS(2) | STE1_STRW(strw));
+}
+
+/* As TLBI_NH_*, of a VMID that nothing has */
+static void sync_tlbi(Bench *b, uint8_t op, uint16_t asid, uint64_t va)
+{
+    cmd(b, op, 0, (uint32_t)asid << 16, va);
+    cmd_sync(b);
+}
+
+static void test_el2_idr(void)
+{
+    Bench b = start("");
+
+    g_assert(!has_hyp(&b));
+    stop(&b);
+    b = start("-global arm-smmuv3.strict=on");
+    g_assert(has_hyp(&b));
+    stop(&b);
+
+    /* Without EL2 neither its commands exist nor STRW; E2H is RES0 */
+    b = start(SSID16 "-global arm-smmuv3.hyp=off");
+    g_assert(!has_hyp(&b));
+    set_reg(&b, CR0, CR0_ALL & ~CR0_SMMUEN);
+    set_reg(&b, CR2, CR2_E2H);
+    g_assert_cmphex(reg(&b, CR2), ==, 0);
+    set_reg(&b, CR0, CR0_ALL);
+    one_page(&b, 1, 1, 0, DATA);
+    strw(&b, 3);
+    reaches(&b, 1, VA, DATA);
+    strw(&b, 2);
+    reaches(&b, 1, VA, DATA);
+    map(&b, get(&b, cd_of(1) + 8), VA, 0);
+    sync_tlbi(&b, TLBI_NH_ASID, 1, 0);
+    faults(&b, 1, VA, F_TRANSLATION);
+    stop(&b);
+
+    b = start(SSID16);
+    g_assert(has_hyp(&b));
+    one_page(&b, 1, 1, 0, DATA);
+    strw(&b, 1);
+    faults(&b, 1, VA, C_BAD_STE);
+    strw(&b, 3);
+    faults(&b, 1, VA, C_BAD_STE);
+    strw(&b, 2);
+    reaches(&b, 1, VA, DATA);
+    /* Ignored unless stage 1 alone translates */
+    new_ste(&b, STE_V | STE_BYPASS, STE1_STRW(3));
+    reaches(&b, -1, DATA, DATA);
+    new_ste(&b, STE_V | STE_ABORT, STE1_STRW(3));
+    g_assert_cmpuint(dma_read(&b, -1, VA), ==, SVADEV_STATUS_FAULT);
+    no_event(&b);
+    stop(&b);
+}
+
+static uint64_t write_by_other(Bench *b, uint64_t va, uint64_t value)
+{
+    set_queue(b, 1, 0, 1, 0);
+    return start_op(b, 1, 0, SVADEV_OP_WRITE, va, value);
+}
+
+/* The second svadev, of NS-EL1: does a write of its SSID 1 reach @pa? */
+static void other_reaches(Bench *b, uint64_t va, uint64_t pa)
+{
+    static uint64_t value = 0x99;
+
+    value++;
+    put(b, pa, 0);
+    g_assert_cmpuint(write_by_other(b, va, value), ==, SVADEV_STATUS_OK);
+    g_assert_cmphex(get(b, pa), ==, value);
+}
+
+static void other_faults(Bench *b, uint64_t va)
+{
+    g_assert_cmpuint(write_by_other(b, va, 1), ==, SVADEV_STATUS_FAULT);
+    g_assert_cmphex(expect_event(b, F_TRANSLATION).sid, ==, SID2);
+}
+
+/* One address and ASID: a page in NS-EL2-E2H, another one in NS-EL1 */
+static void el2_regimes(const char *props)
+{
+    static const uint8_t of_el1[] = {
+        TLBI_NH_VA, TLBI_NH_VAA, TLBI_NH_ASID, TLBI_NH_ALL, TLBI_NSNH_ALL,
+    }, of_el2[] = {
+        TLBI_EL2_VA, TLBI_EL2_VAA, TLBI_EL2_ASID, TLBI_EL2_ALL,
+    };
+    Bench b = start(props);
+    uint64_t ttb = new_table(&b), ttb1 = new_table(&b), pte, pte1, stale;
+    int i;
+
+    set_e2h(&b, true);
+    strw(&b, 2);
+    set_ste(&b, SID2, STE_V | STE_S1 | CDTAB_L2 | STE_CDMAX(6), STE1_DSS(2));
+    set_cd(&b, cd_of(1), CD_BASE | CD_ASID(7), ttb);
+    set_cd(&b, CDTAB_L2 + 64, CD_BASE | CD_ASID(7), ttb1);
+    map(&b, ttb, VA, DATA | PTE_RW);
+    map(&b, ttb1, VA, (DATA + PAGE) | PTE_RW);
+    pte = desc(&b, ttb, VA, 3);
+    pte1 = desc(&b, ttb1, VA, 3);
+    reaches(&b, 1, VA, DATA);
+    other_reaches(&b, VA, DATA + PAGE);
+    reaches(&b, 1, VA, DATA);
+    audit(&b, 0, 0, 0);
+
+    for (i = 0; i < ARRAY_SIZE(of_el1); i++) {
+        stale = counter(&b, "stale.tlb");
+        put(&b, pte, 0);
+        put(&b, pte1, 0);
+        sync_tlbi(&b, of_el1[i], 7, VA | LEAF);
+        audit(&b, 0, 1, 0);
+        reaches(&b, 1, VA, DATA);
+        g_assert_cmpuint(counter(&b, "stale.tlb"), ==, stale + 1);
+        other_faults(&b, VA);
+
+        put(&b, pte, DATA | PTE_RW);
+        put(&b, pte1, (DATA + PAGE) | PTE_RW);
+        other_reaches(&b, VA, DATA + PAGE);
+        audit(&b, 0, 0, 0);
+    }
+
+    for (i = 0; i < ARRAY_SIZE(of_el2); i++) {
+        stale = counter(&b, "stale.tlb");
+        put(&b, pte, 0);
+        put(&b, pte1, 0);
+        /* Neither of another ASID nor at another address */
+        sync_tlbi(&b, TLBI_EL2_VA, 8, VA | LEAF);
+        sync_tlbi(&b, TLBI_EL2_VA, 7, (VA + PAGE) | LEAF);
+        sync_tlbi(&b, TLBI_EL2_VAA, 7, (VA + PAGE) | LEAF);
+        sync_tlbi(&b, TLBI_EL2_ASID, 8, 0);
+        audit(&b, 0, 2, 0);
+        sync_tlbi(&b, of_el2[i], 7, VA | LEAF);
+        audit(&b, 0, 1, 0);
+        other_reaches(&b, VA, DATA + PAGE);
+        g_assert_cmpuint(counter(&b, "stale.tlb"), ==, stale + 1);
+        faults(&b, 1, VA, F_TRANSLATION);
+
+        put(&b, pte, DATA | PTE_RW);
+        put(&b, pte1, (DATA + PAGE) | PTE_RW);
+        reaches(&b, 1, VA, DATA);
+        audit(&b, 0, 0, 0);
+    }
+    g_assert_cmpuint(counter(&b, "cmd.tlbi_el2_va"), ==, 9);
+    g_assert_cmpuint(counter(&b, "cmd.tlbi_el2_vaa"), ==, 5);
+    g_assert_cmpuint(counter(&b, "cmd.tlbi_el2_asid"), ==, 5);
+    g_assert_cmpuint(counter(&b, "cmd.tlbi_el2_all"), ==, 1);
+
+    /* Descriptors of tables, which only those without Leaf invalidate */
+    put(&b, desc(&b, ttb, VA, 2), 0);
+    sync_tlbi(&b, TLBI_EL2_VA, 7, VA | LEAF);
+    audit(&b, 0, 0, 1);
+    sync_tlbi(&b, TLBI_NH_VA, 7, VA);
+    audit(&b, 0, 0, 1);
+    sync_tlbi(&b, TLBI_EL2_VA, 7, VA);
+    audit(&b, 0, 0, 0);
+
+    /* A range of 4 pages */
+    for (i = 0; i < 5; i++) {
+        map(&b, ttb, VA + i * PAGE, (DATA + i * PAGE) | PTE_RW);
+        reaches(&b, 1, VA + i * PAGE, DATA + i * PAGE);
+        map(&b, ttb, VA + i * PAGE, 0);
+    }
+    cmd(&b, TLBI_EL2_VA, 3 << 12, 7 << 16, VA | 1 << 10 | 3 << 8 | LEAF);
+    cmd_sync(&b);
+    audit(&b, 0, 1, 0);
+    for (i = 0; i < 4; i++) {
+        faults(&b, 1, VA + i * PAGE, F_TRANSLATION);
+    }
+    reaches(&b, 1, VA + i * PAGE, DATA + i * PAGE);
+    stop(&b);
+}
+
+static void test_el2_regimes(void)
+{
+    el2_regimes(SSID16);
+}
+
+/* Stage 1 alone, where NS-EL1 has no VMIDs either */
+static void test_el2_regimes_s1(void)
+{
+    el2_regimes("-M virt-9.1 " SSID16);
+}
+
+/* NS-EL2: no ASIDs, no privilege, one table */
+static void test_el2_no_e2h(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb, pte;
+
+    set_e2h(&b, false);
+    strw(&b, 2);
+    ttb = one_page(&b, 1, 1, CD_PAN | CD_EPD0, DATA);
+    set_cd(&b, cd_of(2), CD_BASE | CD_PAN | CD_ASID(2), ttb);
+    map(&b, ttb, VA + PAGE, (DATA + PAGE) | (PTE_RW & ~PTE_USER));
+    pte = desc(&b, ttb, VA, 3);
+
+    /* EPD0 and PAN are ignored, and so is AP[1] */
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(dma_priv(&b, 1, VA), ==, SVADEV_STATUS_OK);
+    reaches(&b, 1, VA + PAGE, DATA + PAGE);
+    reaches(&b, 1, VA + PAGE, DATA + PAGE);
+    put(&b, pte, DATA | (PTE_RW & ~PTE_USER));
+    reaches(&b, 1, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 0);
+    /* No table for the upper addresses, whatever EPD1 says */
+    set_cd(&b, cd_of(3), (CD_BASE & ~CD_EPD1) | CD_ASID(3), ttb);
+    faults(&b, 3, -PAGE, F_TRANSLATION);
+    reaches(&b, 3, VA, DATA);
+
+    /* All of them are one address space, */
+    put(&b, pte, 0);
+    reaches(&b, 2, VA, DATA);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 1);
+    audit(&b, 0, 1, 0);
+    /* which no ASID reaches */
+    sync_tlbi(&b, TLBI_EL2_ASID, 0, 0);
+    sync_tlbi(&b, TLBI_EL2_ASID, 1, 0);
+    sync_tlbi(&b, TLBI_NH_VA, 0, VA | LEAF);
+    sync_tlbi(&b, TLBI_NH_ALL, 0, 0);
+    sync_tlbi(&b, TLBI_NSNH_ALL, 0, 0);
+    audit(&b, 0, 1, 0);
+    /* By address, the ASID is ignored */
+    sync_tlbi(&b, TLBI_EL2_VA, 9, VA | LEAF);
+    faults(&b, 1, VA, F_TRANSLATION);
+    put(&b, pte, DATA | PTE_RW);
+    reaches(&b, 1, VA, DATA);
+    put(&b, pte, 0);
+    sync_tlbi(&b, TLBI_EL2_VAA, 0, VA | LEAF);
+    faults(&b, 2, VA, F_TRANSLATION);
+
+    /* Commands by address are about the regime that E2H selects */
+    put(&b, pte, DATA | PTE_RW);
+    reaches(&b, 1, VA, DATA);
+    set_e2h(&b, true);
+    set_cd(&b, cd_of(1), CD_BASE | CD_ASID(1), ttb);
+    cfgi_cd(&b, SID, 1, true);
+    sync_tlbi(&b, TLBI_EL2_VA, 0, VA | LEAF);
+    sync_tlbi(&b, TLBI_EL2_VAA, 0, VA | LEAF);
+    sync_tlbi(&b, TLBI_EL2_ASID, 0, 0);
+    put(&b, pte, (DATA + 2 * PAGE) | PTE_RW);
+    reaches(&b, 1, VA, DATA + 2 * PAGE);
+    set_e2h(&b, false);
+    sync_tlbi(&b, TLBI_EL2_VA, 1, (VA + PAGE) | LEAF);
+    reaches(&b, 1, VA, DATA);
+    sync_tlbi(&b, TLBI_EL2_ALL, 0, 0);
+    reaches(&b, 1, VA, DATA + 2 * PAGE);
+    stop(&b);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -2755,6 +3031,10 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-sva/stall/stage-2", test_stage2);
     qtest_add_func("/smmuv3-sva/eventq-abort", test_eventq_abort);
     qtest_add_func("/smmuv3-sva/interrupt", test_interrupt);
+    qtest_add_func("/smmuv3-sva/el2/idr", test_el2_idr);
+    qtest_add_func("/smmuv3-sva/el2/regimes", test_el2_regimes);
+    qtest_add_func("/smmuv3-sva/el2/regimes-s1", test_el2_regimes_s1);
+    qtest_add_func("/smmuv3-sva/el2/no-e2h", test_el2_no_e2h);
     qtest_add_func("/smmuv3-sva/commands", test_bad_commands);
     qtest_add_func("/smmuv3-sva/garbage", test_garbage);
 
