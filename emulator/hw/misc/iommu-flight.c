@@ -1,5 +1,6 @@
 /*
- * DMA that is translated, and has not reached memory yet.
+ * DMA that is translated, and has not reached memory yet, and how long a device
+ * takes to answer an invalidation of its TLB.
  *
  * A device that translates an address and accesses memory in one step never
  * has an access in flight, so software that does not wait for the end of an
@@ -20,6 +21,9 @@
 /* Protected by the BQL, newest first */
 static QLIST_HEAD(, IOMMUFlight) flights = QLIST_HEAD_INITIALIZER(flights);
 static uint64_t last_number = 1;
+
+/* PCIDevice -> int64_t, of those that do not answer at once */
+static GHashTable *answers;
 
 void iommu_flight_begin(IOMMUFlight *flight, int64_t end_ns)
 {
@@ -65,4 +69,25 @@ bool iommu_flight_over(uint64_t mark, int64_t *again_ns)
     }
 
     return over;
+}
+
+void iommu_inv_set_answer(PCIDevice *dev, int64_t ns)
+{
+    assert(bql_locked());
+
+    if (!answers) {
+        answers = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    }
+    if (ns) {
+        g_hash_table_insert(answers, dev, g_memdup2(&ns, sizeof(ns)));
+    } else {
+        g_hash_table_remove(answers, dev);
+    }
+}
+
+int64_t iommu_inv_answer_ns(PCIDevice *dev)
+{
+    const int64_t *ns = answers ? g_hash_table_lookup(answers, dev) : NULL;
+
+    return ns ? *ns : 0;
 }

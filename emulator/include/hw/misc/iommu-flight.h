@@ -1,5 +1,6 @@
 /*
- * DMA that is translated, and has not reached memory yet.
+ * DMA that is translated, and has not reached memory yet, and how long a device
+ * takes to answer an invalidation of its TLB.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -56,5 +57,34 @@ uint64_t iommu_flight_mark(void);
  * Returns: true if they have, or were dropped
  */
 bool iommu_flight_over(uint64_t mark, int64_t *again_ns);
+
+/* A device does not answer invalidations of its TLB */
+#define IOMMU_INV_NEVER (-1)
+
+/**
+ * iommu_inv_set_answer: choose when a device answers invalidations of its TLB
+ *
+ * By default it answers at once. Until it answers its TLB keeps what is to be
+ * invalidated, and the IOMMU does not complete what waits for the answer. An
+ * IOMMU that has waited for longer than its time-out reports an error, and the
+ * TLB keeps it for good. Invalidations that the device was sent before are not
+ * affected.
+ *
+ * @dev: the device, which calls this for itself, and with 0 before it is freed
+ *
+ * @ns: nanoseconds of QEMU_CLOCK_VIRTUAL from an invalidation to its answer; 0:
+ *   at once; IOMMU_INV_NEVER: there is none
+ */
+void iommu_inv_set_answer(PCIDevice *dev, int64_t ns);
+
+/**
+ * iommu_inv_answer_ns: when does a device answer an invalidation of its TLB?
+ *
+ * @dev: the device
+ *
+ * Returns: nanoseconds of QEMU_CLOCK_VIRTUAL, 0 or IOMMU_INV_NEVER, see
+ * iommu_inv_set_answer()
+ */
+int64_t iommu_inv_answer_ns(PCIDevice *dev);
 
 #endif /* HW_MISC_IOMMU_FLIGHT_H */
