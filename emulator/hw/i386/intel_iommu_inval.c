@@ -289,10 +289,12 @@ bool vtd_inval_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         if (!vtd_inval_is_wait(s, desc)) {
             return false;
         }
+        vtd_prq_check_present(s);
         if (desc->lo & VTD_INV_DESC_WAIT_PD) {
             s->sva->cmd_drain++;
-            vtd_prq_drain(s);
+            vtd_prq_drain(s, s->sva->drained, s->sva->nr_drained);
         }
+        s->sva->nr_drained = 0;
         return true;
     case VTD_INV_DESC_IEC:
         return true;

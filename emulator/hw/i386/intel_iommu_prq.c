@@ -27,6 +27,17 @@
 /* How long a response is on its way */
 #define RESPONSE_NS     1000
 
+/*
+ * How long a page request is in the fabric, and then in the unit. One of eight
+ * takes longer.
+ */
+#define REQUEST_MIN_NS      5000
+#define REQUEST_MAX_NS      100000
+#define REQUEST_LONG_NS     1000000
+
+/* Page requests on their way; if there are more, the first enters the queue */
+#define MAX_REQUESTS        4096
+
 /* Response codes of a descriptor */
 #define RESP_SUCCESS    0
 #define RESP_INVALID    1
@@ -47,6 +58,21 @@ struct VTDResponse {
     uint32_t pasid;
     IOMMUPRIResponse resp;
     QTAILQ_ENTRY(VTDResponse) next;
+};
+
+/* A page request on its way to the queue */
+struct VTDPageRequest {
+    VTDRequest req;
+    bool read;
+    bool last;
+    uint16_t prgi;
+    int64_t received;       /* by the unit: when */
+    int64_t due;            /* in the queue */
+    bool known;             /* the tables of its PASID, when it was sent: */
+    VTDSpace space;
+    bool torn_down;         /* the PASID entry was not present since */
+    bool overtaken;         /* a drain of that PASID has completed since */
+    QTAILQ_ENTRY(VTDPageRequest) next;
 };
 
 static uint16_t notifier_sid(const VTDNotifier *n)
@@ -198,9 +224,10 @@ static void respond(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
     }
 }
 
-/* Software waits until responses are at their devices, and so are requests */
-void vtd_prq_drain(IntelIOMMUState *s)
+/* Responses are at their devices */
+static void deliver(void *opaque)
 {
+    IntelIOMMUState *s = opaque;
     QTAILQ_HEAD(, VTDResponse) due = QTAILQ_HEAD_INITIALIZER(due);
     VTDSVA *sva = s->sva;
     VTDResponse *r, *next;
@@ -222,11 +249,6 @@ void vtd_prq_drain(IntelIOMMUState *s)
         }
         g_free(r);
     }
-}
-
-static void deliver(void *opaque)
-{
-    vtd_prq_drain(opaque);
 }
 
 bool vtd_prq_response_desc(IntelIOMMUState *s, VTDInvDesc *desc)
@@ -353,6 +375,179 @@ static void forget_page(IntelIOMMUState *s, const VTDSpace *space, hwaddr addr)
     }
 }
 
+/* The tables that memory has for the PASID of a request now */
+static bool space_now(IntelIOMMUState *s, const VTDPageRequest *r,
+                      VTDSpace *space)
+{
+    return vtd_sva_space(s, r->req.sid, r->req.pasid, space);
+}
+
+static bool is_same_space(const VTDSpace *a, const VTDSpace *b)
+{
+    return a->did == b->did && a->fs == b->fs && a->pass == b->pass &&
+           a->root == b->root;
+}
+
+/* A page request enters the queue, or is refused */
+static void enter(IntelIOMMUState *s, const VTDPageRequest *r)
+{
+    VTDSVA *sva = s->sva;
+    const VTDRequest *req = &r->req;
+    bool pp = req->pasid != PCI_NO_PASID, marker = !r->read && !req->write;
+    uint64_t desc[4] = {};
+    VTDSpace space = {};
+    bool fpd;
+    int ret;
+
+    ret = vtd_sva_check_pri(s, req, &space, &fpd);
+    if (ret) {
+        sva->prq_refused++;
+        if (!fpd) {
+            vtd_sva_fault(s, req, ret);
+        }
+        if (r->last && !marker) {
+            sva->resp_auto++;
+            respond(s, req->sid, req->pasid, r->prgi,
+                    IOMMU_PRI_RESP_INVALID_REQUEST);
+        }
+        return;
+    }
+    if (!marker) {
+        forget_page(s, &space, req->addr);
+    }
+
+    desc[0] = cpu_to_le64(1 | (uint64_t)pp << 8 | (uint64_t)req->sid << 16 |
+                          (pp ? (uint64_t)req->pasid << 32 : 0) |
+                          (uint64_t)req->exec << 52 |
+                          (uint64_t)req->priv << 53);
+    desc[1] = cpu_to_le64(r->read | req->write << 1 | r->last << 2 |
+                          r->prgi << 3 | (req->addr & VTD_PAGE_MASK_4K));
+
+    if (!enqueue(s, desc)) {
+        /* VT-d 7.4.1: it may try again */
+        if (r->last && !marker) {
+            sva->resp_auto++;
+            respond(s, req->sid, req->pasid, r->prgi, IOMMU_PRI_RESP_SUCCESS);
+        }
+        return;
+    }
+
+    if (r->overtaken || (r->torn_down && space_now(s, r, &space))) {
+        sva->prq_late++;
+        trace_vtd_sva_late_request(req->sid, req->pasid, req->addr, r->prgi);
+    }
+    if (r->last && !marker) {
+        group_asked(sva, group_key(req->sid, req->pasid, r->prgi));
+    }
+}
+
+/* Those that are due enter, in the order in which each function sent them */
+static void enter_due(IntelIOMMUState *s, bool drain)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL), first = INT64_MAX;
+    VTDSVA *sva = s->sva;
+    VTDPageRequest *r, *next;
+
+    QTAILQ_FOREACH_SAFE(r, &sva->requests, next, next) {
+        if (r->due <= now || (drain && r->received <= now)) {
+            QTAILQ_REMOVE(&sva->requests, r, next);
+            sva->nr_requests--;
+            enter(s, r);
+            g_free(r);
+        } else {
+            first = MIN(first, r->due);
+        }
+    }
+    if (first == INT64_MAX) {
+        timer_del(sva->request_timer);
+    } else {
+        timer_mod(sva->request_timer, first);
+    }
+}
+
+static void request_timer(void *opaque)
+{
+    enter_due(opaque, false);
+}
+
+/**
+ * vtd_prq_push - a device answers an invalidation of its TLB
+ * @s: IOMMU
+ * @sid: the device
+ *
+ * Its answer does not pass the page requests that it sent before (VT-d 7.10):
+ * these have reached the unit.
+ */
+void vtd_prq_push(IntelIOMMUState *s, uint16_t sid)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    VTDPageRequest *r;
+
+    QTAILQ_FOREACH(r, &s->sva->requests, next) {
+        if (r->req.sid == sid) {
+            r->received = MIN(r->received, now);
+        }
+    }
+}
+
+/**
+ * vtd_prq_drain - a wait descriptor with PD completes
+ * @s: IOMMU
+ * @of: PASID-based IOTLB invalidations in front of it, since the wait descriptor
+ *      before, or any other
+ * @n: number of @of
+ *
+ * What the unit has received enters the queue, and responses are at their
+ * devices. By the recipe of VT-d 7.10 this is a drain of the PASIDs of @of. If
+ * one has other tables now, a request for the old ones that is still in the
+ * fabric is too late: it should have been pushed.
+ */
+void vtd_prq_drain(IntelIOMMUState *s, const VTDInval *of, size_t n)
+{
+    VTDPageRequest *r;
+    VTDSpace space;
+    size_t i;
+
+    deliver(s);
+    enter_due(s, true);
+
+    QTAILQ_FOREACH(r, &s->sva->requests, next) {
+        for (i = 0; i < n && r->known && !r->overtaken; i++) {
+            if (of[i].kind == VTD_INVAL_PTLB_ALL &&
+                of[i].pasid == r->req.pasid && of[i].did == r->space.did) {
+                r->overtaken = !space_now(s, r, &space) ||
+                               !is_same_space(&space, &r->space);
+            }
+        }
+    }
+}
+
+/**
+ * vtd_prq_check_present - an invalidation is complete
+ * @s: IOMMU
+ *
+ * Note which page requests are on their way for a PASID whose entry is not
+ * present any more. One of these that enters the queue after it is present again
+ * would be taken for a request of the next owner.
+ */
+void vtd_prq_check_present(IntelIOMMUState *s)
+{
+    VTDPageRequest *r;
+    VTDSpace space;
+
+    QTAILQ_FOREACH(r, &s->sva->requests, next) {
+        r->torn_down |= r->known && !space_now(s, r, &space);
+    }
+}
+
+static int64_t transit_ns(VTDSVA *sva)
+{
+    bool slow = !iommu_choice_below(&sva->request_choice, 8);
+
+    return iommu_choice_between(&sva->request_choice, REQUEST_MIN_NS,
+                                slow ? REQUEST_LONG_NS : REQUEST_MAX_NS);
+}
+
 /*
  * A message is posted: what becomes of it the device learns from the response,
  * if at all. So this never fails.
@@ -363,58 +558,48 @@ int vtd_prq_request_page(PCIBus *bus, void *opaque, int devfn, uint32_t pasid,
 {
     IntelIOMMUState *s = opaque;
     VTDSVA *sva = s->sva;
-    const VTDRequest req = {
-        .sid = PCI_BUILD_BDF(pci_bus_num(bus), devfn),
-        .pasid = pasid,
-        .addr = addr,
-        .write = is_write,
-        .priv = priv_req,
-        .exec = exec_req,
+    VTDPageRequest *r, request = {
+        .req = {
+            .sid = PCI_BUILD_BDF(pci_bus_num(bus), devfn),
+            .pasid = pasid,
+            .addr = addr,
+            .write = is_write,
+            .priv = priv_req,
+            .exec = exec_req,
+        },
+        .read = is_read,
+        .last = lpig,
+        .prgi = prgi & PCI_PRI_PRGI_MASK,
     };
-    bool pp = pasid != PCI_NO_PASID, marker = !is_read && !is_write;
-    uint64_t desc[4] = {};
-    VTDSpace space = {};
-    bool fpd;
-    int ret;
 
-    prgi &= PCI_PRI_PRGI_MASK;
-    trace_vtd_sva_page_request(req.sid, pasid, addr, is_read, is_write, lpig,
-                               prgi);
+    trace_vtd_sva_page_request(request.req.sid, pasid, addr, is_read, is_write,
+                               lpig, request.prgi);
 
-    ret = vtd_sva_check_pri(s, &req, &space, &fpd);
-    if (ret) {
-        sva->prq_refused++;
-        if (!fpd) {
-            vtd_sva_fault(s, &req, ret);
-        }
-        if (lpig && !marker) {
-            sva->resp_auto++;
-            respond(s, req.sid, pasid, prgi, IOMMU_PRI_RESP_INVALID_REQUEST);
-        }
-        return 0;
-    }
-    if (!marker) {
-        forget_page(s, &space, addr);
-    }
-
-    desc[0] = cpu_to_le64(1 | (uint64_t)pp << 8 | (uint64_t)req.sid << 16 |
-                          (pp ? (uint64_t)pasid << 32 : 0) |
-                          (uint64_t)exec_req << 52 | (uint64_t)priv_req << 53);
-    desc[1] = cpu_to_le64(is_read | is_write << 1 | lpig << 2 | prgi << 3 |
-                          (addr & VTD_PAGE_MASK_4K));
-
-    if (!enqueue(s, desc)) {
-        /* VT-d 7.4.1: it may try again */
-        if (lpig && !marker) {
-            sva->resp_auto++;
-            respond(s, req.sid, pasid, prgi, IOMMU_PRI_RESP_SUCCESS);
-        }
+    if (!s->strict || !(s->wild & VTD_WILD_PRQ)) {
+        enter(s, &request);
         return 0;
     }
 
-    if (lpig && !marker) {
-        group_asked(sva, group_key(req.sid, pasid, prgi));
+    request.known = pasid != PCI_NO_PASID &&
+                    vtd_sva_held_space(s, request.req.sid, pasid,
+                                       &request.space);
+    request.received = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + transit_ns(sva);
+    request.due = request.received + transit_ns(sva);
+
+    if (sva->nr_requests == MAX_REQUESTS) {
+        QTAILQ_FIRST(&sva->requests)->due = 0;
+        enter_due(s, false);
     }
+    QTAILQ_FOREACH(r, &sva->requests, next) {
+        if (r->req.sid == request.req.sid) {
+            request.received = MAX(request.received, r->received);
+            request.due = MAX(request.due, r->due);
+        }
+    }
+    r = g_memdup2(&request, sizeof(request));
+    QTAILQ_INSERT_TAIL(&sva->requests, r, next);
+    sva->nr_requests++;
+    timer_mod_anticipate(sva->request_timer, request.due);
     return 0;
 }
 
@@ -427,18 +612,28 @@ void vtd_prq_init(IntelIOMMUState *s)
     sva->groups = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
                                         NULL);
     sva->response_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, deliver, s);
+    QTAILQ_INIT(&sva->requests);
+    sva->request_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, request_timer, s);
+    iommu_choice_init(&sva->request_choice, s->seed, "vtd.request", 0);
 }
 
 void vtd_prq_reset(IntelIOMMUState *s)
 {
     VTDSVA *sva = s->sva;
     VTDResponse *r, *next;
+    VTDPageRequest *request;
 
     QTAILQ_FOREACH_SAFE(r, &sva->responses, next, next) {
         QTAILQ_REMOVE(&sva->responses, r, next);
         g_free(r);
     }
     timer_del(sva->response_timer);
+    while ((request = QTAILQ_FIRST(&sva->requests))) {
+        QTAILQ_REMOVE(&sva->requests, request, next);
+        g_free(request);
+    }
+    sva->nr_requests = 0;
+    timer_del(sva->request_timer);
     g_hash_table_remove_all(sva->groups);
     sva->prq_now = 0;
 

@@ -116,6 +116,7 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         { "prq.now", &sva->prq_now },
         { "prq.max", &sva->prq_peak },
         { "prq.untracked", &sva->prq_untracked },
+        { "prq.late", &sva->prq_late },
         { "resp.success", &sva->resp_success },
         { "resp.invalid", &sva->resp_invalid },
         { "resp.failure", &sva->resp_failure },
@@ -298,35 +299,55 @@ static int find_space(IntelIOMMUState *s, const VTDRequest *req,
 }
 
 /**
- * vtd_sva_held_space - what would a device be translated with now?
+ * vtd_sva_space - find the tables of a PASID as memory is now
  * @s: IOMMU
- * @dev: an invalidation of its device-TLB
- * @space: tags of the translations (out)
+ * @sid: who uses it
+ * @pasid: the PASID, or PCI_NO_PASID
+ * @space: the tables (out)
  *
- * Return: false if it would not be, or if @dev is of more than one space
+ * Return: false if there are none
  */
-bool vtd_sva_held_space(IntelIOMMUState *s, const VTDInval *dev,
-                        VTDSpace *space)
+bool vtd_sva_space(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
+                   VTDSpace *space)
 {
     const VTDRequest req = {
-        .sid = dev->sid,
-        .pasid = dev->kind == VTD_INVAL_DEV ? PCI_NO_PASID : dev->pasid,
-        .ats = true,
-        .fresh = true,
+        .sid = sid, .pasid = pasid, .ats = true, .fresh = true,
     };
-    const VTDPASIDEntry *pe;
     bool fpd;
 
-    if (!vtd_sva_active(s) ||
-        (dev->kind != VTD_INVAL_DEV && dev->kind != VTD_INVAL_DEV_PASID)) {
+    if (!vtd_sva_active(s)) {
         return false;
     }
-
     QEMU_LOCK_GUARD(&s->sva->lock);
+    return !find_space(s, &req, space, &fpd);
+}
 
-    pe = vtd_cache_held_pasid(s, req.sid, req.pasid);
-    return pe ? !vtd_sva_decode_pasid(s, req.pasid, pe, space) :
-                !find_space(s, &req, space, &fpd);
+/**
+ * vtd_sva_held_space - find the tables that a request would be translated with
+ * @s: IOMMU
+ * @sid: who sends it
+ * @pasid: its PASID, or PCI_NO_PASID
+ * @space: the tables (out)
+ *
+ * The PASID entry may be one that is cached, and not in memory any more.
+ *
+ * Return: false if there are none
+ */
+bool vtd_sva_held_space(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
+                        VTDSpace *space)
+{
+    const VTDPASIDEntry *pe;
+
+    if (!vtd_sva_active(s)) {
+        return false;
+    }
+    WITH_QEMU_LOCK_GUARD(&s->sva->lock) {
+        pe = vtd_cache_held_pasid(s, sid, pasid);
+        if (pe) {
+            return !vtd_sva_decode_pasid(s, pasid, pe, space);
+        }
+    }
+    return vtd_sva_space(s, sid, pasid, space);
 }
 
 static bool is_interrupt_addr(uint64_t addr, uint64_t mask)

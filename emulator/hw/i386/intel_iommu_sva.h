@@ -55,6 +55,7 @@ typedef struct VTDRequest {
 #define VTD_WILD_EARLY      (1u << 0)   /* invalidate before the wait */
 #define VTD_WILD_ORDER      (1u << 1)   /* or then, in any order */
 #define VTD_WILD_REFILL     (1u << 2)   /* repeat requests in between */
+#define VTD_WILD_PRQ        (1u << 3)   /* page requests take their time */
 
 /* How far a wait descriptor has got */
 typedef enum VTDSyncState {
@@ -119,6 +120,7 @@ typedef struct VTDInval {
 
 typedef struct VTDNotifier VTDNotifier;
 typedef struct VTDResponse VTDResponse;
+typedef struct VTDPageRequest VTDPageRequest;
 
 /*
  * Protected by the BQL, but for the caches: DMA of devices that know only
@@ -133,6 +135,8 @@ struct VTDSVA {
     GTree *psc;             /* VTDTag -> VTDEntry, of a table */
     GQueue deferred;        /* invalidations that await a wait descriptor */
     bool drain;             /* so do accesses, because of one of them */
+    VTDInval drained[4];    /* PASIDs whose IOTLB was invalidated since */
+    uint32_t nr_drained;
     VTDSyncState sync;
     uint64_t sync_mark;
     int64_t sync_due;
@@ -147,6 +151,10 @@ struct VTDSVA {
     GHashTable *groups;     /* page request groups not answered: how often */
     QTAILQ_HEAD(, VTDResponse) responses;
     QEMUTimer *response_timer;
+    QTAILQ_HEAD(, VTDPageRequest) requests;     /* on their way */
+    uint32_t nr_requests;
+    QEMUTimer *request_timer;
+    IOMMUChoice request_choice;
 
     uint64_t cmd[16];
     uint64_t cmd_bad;
@@ -164,7 +172,7 @@ struct VTDSVA {
     uint64_t conflict_tlb;
     uint64_t ats_ok, ats_fault;
     uint64_t prq_queued, prq_overflow, prq_refused, prq_now, prq_peak;
-    uint64_t prq_untracked;
+    uint64_t prq_untracked, prq_late;
     uint64_t resp_success, resp_invalid, resp_failure, resp_unknown, resp_auto;
 };
 
@@ -205,7 +213,9 @@ int vtd_sva_decode_pasid(IntelIOMMUState *s, uint32_t pasid,
                          const VTDPASIDEntry *pe, VTDSpace *space);
 int vtd_sva_check_pri(IntelIOMMUState *s, const VTDRequest *req,
                       VTDSpace *space, bool *fpd);
-bool vtd_sva_held_space(IntelIOMMUState *s, const VTDInval *dev,
+bool vtd_sva_space(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
+                   VTDSpace *space);
+bool vtd_sva_held_space(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
                         VTDSpace *space);
 void vtd_sva_fault(IntelIOMMUState *s, const VTDRequest *req, int reason);
 void vtd_sva_fetch(IntelIOMMUState *s, const VTDRequest *req);
@@ -260,7 +270,9 @@ void vtd_prq_init(IntelIOMMUState *s);
 void vtd_prq_reset(IntelIOMMUState *s);
 void vtd_prq_write(IntelIOMMUState *s, hwaddr at, unsigned int size);
 bool vtd_prq_response_desc(IntelIOMMUState *s, VTDInvDesc *desc);
-void vtd_prq_drain(IntelIOMMUState *s);
+void vtd_prq_push(IntelIOMMUState *s, uint16_t sid);
+void vtd_prq_check_present(IntelIOMMUState *s);
+void vtd_prq_drain(IntelIOMMUState *s, const VTDInval *of, size_t n);
 void vtd_prq_notify_dev(IntelIOMMUState *s, const VTDInval *inv);
 void vtd_prq_register_iotlb_notifier(PCIBus *bus, void *opaque, int devfn,
                                      uint32_t pasid, IOMMUNotifier *n);

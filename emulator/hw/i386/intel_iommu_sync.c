@@ -86,7 +86,9 @@ static bool is_early(IntelIOMMUState *s, GList *link)
     VTDSpace space;
     GList *l;
 
-    if (!vtd_sva_held_space(s, dev, &space)) {
+    if (dev->kind == VTD_INVAL_DEV_GLOBAL ||
+        !vtd_sva_held_space(s, dev->sid, dev->kind == VTD_INVAL_DEV ?
+                            PCI_NO_PASID : dev->pasid, &space)) {
         return false;
     }
     for (l = link->prev; l; l = l->prev) {
@@ -152,6 +154,9 @@ static void act(IntelIOMMUState *s, GList *link, uint32_t left)
         s->sva->cmd_early++;
     } else {
         vtd_cache_inval(s, &d->inv);
+    }
+    if (is_of_device(&d->inv)) {
+        vtd_prq_push(s, d->inv.sid);
     }
     d->done = true;
     refill(s, left);
@@ -245,6 +250,10 @@ void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain)
     }
     if (g_queue_get_length(q) == MAX_DEFERRED) {
         act_all(s);
+    }
+    if (inv->kind == VTD_INVAL_PTLB_ALL &&
+        s->sva->nr_drained < ARRAY_SIZE(s->sva->drained)) {
+        s->sva->drained[s->sva->nr_drained++] = *inv;
     }
     d = g_new0(VTDDeferred, 1);
     d->inv = *inv;
@@ -356,6 +365,7 @@ void vtd_sync_reset(IntelIOMMUState *s)
     vtd_sync_cancel(s);
     g_queue_clear_full(&sva->deferred, g_free);
     sva->drain = false;
+    sva->nr_drained = 0;
     sva->refills = MAX_REFILLS;
     QEMU_LOCK_GUARD(&sva->lock);
     sva->nr_recent = 0;

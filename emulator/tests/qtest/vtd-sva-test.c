@@ -512,16 +512,23 @@ static void read_faults(Bench *b, int pasid, uint64_t va, uint8_t reason)
 
 /* The bench */
 
+/* Tests hold for any seed. It is that of the run, unless "props" set one. */
+static const char *seed(void)
+{
+    return getenv("SVA_SEED") ?: "1";
+}
+
 static Bench start_with(const char *props)
 {
     Bench b = { .next_table = TABLES };
 
     b.qts = qtest_initf("-M q35 -cpu max -m 128M -bios %s -nodefaults "
-                        "-device intel-iommu,id=dmar0," SVM ",x-wild=0%s "
+                        "-device intel-iommu,id=dmar0," SVM ",x-wild=0,"
+                        "x-seed=%s%s "
                         "-device svadev,id=dev0,addr=%d,nr-queues=%d,"
                         "ats=on,pri=on "
                         "-device svadev,id=dev1,addr=%d,nr-queues=%d,"
-                        "ats=on,pri=on", firmware, props, SLOT, NR_QUEUES,
+                        "ats=on,pri=on", firmware, seed(), props, SLOT, NR_QUEUES,
                         SLOT + 1, NR_QUEUES);
 
     /* Let config space be seen */
@@ -1426,9 +1433,9 @@ static uint64_t wait_times(const char *props)
 
 static void test_wait_seed(void)
 {
-    uint64_t one = wait_times("");
+    uint64_t one = wait_times(",x-seed=1");
 
-    g_assert_cmphex(one, ==, wait_times(""));
+    g_assert_cmphex(one, ==, wait_times(",x-seed=1"));
     g_assert_cmphex(one, !=, wait_times(",x-seed=2"));
 }
 
@@ -2065,6 +2072,155 @@ static void test_page_request(void)
     stop(&b);
 }
 
+/* Have a queue send a request that is on its way then */
+static void send_request(Bench *b, int q)
+{
+    uint64_t sent = dev_counter(b, "pri.req");
+    uint64_t queued = counter(b, "prq.queued");
+    int i;
+
+    set_queue(b, 0, q, 1, PRI);
+    put(b, page_reg(0, q, SVADEV_OP), SVADEV_OP_WRITE);
+    put(b, page_reg(0, q, SVADEV_DST), VA + PAGE);
+    put(b, page_reg(0, q, SVADEV_LEN), 8);
+    put(b, page_reg(0, q, SVADEV_GO), SVADEV_GO_START);
+    for (i = 0; i < MAX_STEPS && dev_counter(b, "pri.req") == sent; i++) {
+        qtest_clock_step(b->qts, 1000);
+    }
+    g_assert_cmpuint(dev_counter(b, "pri.req"), ==, sent + 1);
+    g_assert_cmpuint(counter(b, "prq.queued"), ==, queued);
+}
+
+/* Wait for 1 ns, as x-wait-ns says */
+static void wait_1ns(Bench *b, uint64_t pd)
+{
+    desc(b, D_WAIT | WAIT_SW | pd, STATUS);
+    qtest_clock_step(b->qts, 1);
+    g_assert(!wait_is_pending(b));
+}
+
+/* Let the request enter the queue if it has not yet, and answer it */
+static void answer_request(Bench *b, int code)
+{
+    uint64_t val0, val1;
+    int i;
+
+    for (i = 0; i < 4 && get(b, VTD + PQH) == get(b, VTD + PQT); i++) {
+        step(b);
+    }
+    val1 = next_request(b, &val0);
+    respond(b, 1, extract64(val1, 3, 9), code);
+    step(b);
+}
+
+/* A page request is on its way for a while, unless it is pushed (VT-d 7.10) */
+static void test_page_request_time(void)
+{
+    Bench b = start_with(",x-wild=8,x-wait-ns=1");
+    uint64_t root = one_page(&b, 1, 2, DATA), other, queued;
+    uint64_t sum = 0;
+    int us, i;
+
+    for (i = 0; i < 16; i++) {
+        send_request(&b, 1);
+        queued = counter(&b, "prq.queued");
+        for (us = 0; counter(&b, "prq.queued") == queued; us++) {
+            g_assert_cmpint(us, <=, 2001);
+            qtest_clock_step(b.qts, 1000);
+        }
+        g_assert_cmpint(us, >=, 8);
+        sum += us;
+        answer_request(&b, 1);
+    }
+    g_assert_cmpint(sum, >, 16 * 50);
+
+    /* Neither a drain nor what is of another function pushes it */
+    send_request(&b, 1);
+    queued = counter(&b, "prq.queued");
+    desc(&b, D_DEV_PIOTLB | SID2 << 16 | 1ull << 32, VA);
+    wait_1ns(&b, WAIT_PD);
+    g_assert_cmpuint(counter(&b, "prq.queued"), ==, queued);
+    /* Its device-TLB invalidation does, of any page, to the unit */
+    flush_dev(&b, 1, VA, false);
+    wait_1ns(&b, 0);
+    g_assert_cmpuint(counter(&b, "prq.queued"), ==, queued);
+    wait_1ns(&b, WAIT_PD);
+    g_assert_cmpuint(counter(&b, "prq.queued"), ==, queued + 1);
+    answer_request(&b, 1);
+    send_request(&b, 1);
+    flush_dev(&b, 1, VA, false);
+    wait_1ns(&b, WAIT_PD);
+    g_assert_cmpuint(counter(&b, "prq.queued"), ==, queued + 2);
+    g_assert_cmpuint(counter(&b, "prq.late"), ==, 0);
+    answer_request(&b, 1);
+
+    /* Its PASID is taken away, and another domain's is drained */
+    send_request(&b, 1);
+    put(&b, pe_of(1), 0);
+    flush_pasid(&b, 2, 1);
+    flush_all_of(&b, 3, 1);
+    wait_1ns(&b, WAIT_PD);
+    answer_request(&b, 1);
+    g_assert_cmpuint(counter(&b, "prq.late"), ==, 0);
+
+    /* It is drained, but not pushed */
+    set_pe(&b, 1, PE_P | PE_FS, 2, root);
+    send_request(&b, 1);
+    put(&b, pe_of(1), 0);
+    flush_pasid(&b, 2, 1);
+    flush_all_of(&b, 2, 1);
+    wait_1ns(&b, WAIT_PD);
+    answer_request(&b, 1);
+    g_assert_cmpuint(counter(&b, "prq.late"), ==, 1);
+
+    /* It comes to the next owner of its PASID */
+    set_pe(&b, 1, PE_P | PE_FS, 2, root);
+    send_request(&b, 1);
+    put(&b, pe_of(1), 0);
+    flush_pasid(&b, 2, 1);
+    flush_all_of(&b, 2, 1);
+    flush_dev(&b, 1, 0, true);
+    wait_1ns(&b, 0);
+    set_pe(&b, 1, PE_P | PE_FS, 2, root);
+    answer_request(&b, 1);
+    g_assert_cmpuint(counter(&b, "prq.late"), ==, 2);
+
+    /* As software should do it: what the next owner sends is not late */
+    send_request(&b, 1);
+    put(&b, pe_of(1), 0);
+    flush_pasid(&b, 2, 1);
+    flush_all_of(&b, 2, 1);
+    flush_dev(&b, 1, 0, true);
+    wait_1ns(&b, WAIT_PD);
+    set_pe(&b, 1, PE_P | PE_FS, 2, root);
+    send_request(&b, 2);
+    answer_request(&b, 1);
+    answer_request(&b, 1);
+    g_assert_cmpuint(counter(&b, "prq.late"), ==, 2);
+
+    /* An entry is replaced; a drain of another function is not of this one */
+    send_request(&b, 1);
+    other = new_table(&b);
+    set_pe(&b, 1, PE_P | PE_FS, 3, other);
+    flush_pasid(&b, 2, 1);
+    desc(&b, D_IOTLB | G(2) | 2 << 16, 0);
+    wait_1ns(&b, WAIT_PD);
+    flush_all_of(&b, 2, 1);
+    flush_dev(&b, 1, 0, true);
+    wait_1ns(&b, WAIT_PD);
+    answer_request(&b, 1);
+    g_assert_cmpuint(counter(&b, "prq.late"), ==, 2);
+
+    /* A reset on the way */
+    send_request(&b, 1);
+    qtest_system_reset(b.qts);
+    step(&b);
+    step(&b);
+    g_assert_cmphex(reg(&b, PRS), ==, 0);
+    g_assert_cmphex(get(&b, VTD + PQT), ==, 0);
+    stop(&b);
+}
+
 static void test_page_request_overflow(void)
 {
     Bench b = start();
@@ -2437,6 +2593,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/order", test_order);
     qtest_add_func("/vtd-sva/no-dte", test_no_dte);
     qtest_add_func("/vtd-sva/page-request", test_page_request);
+    qtest_add_func("/vtd-sva/page-request-time", test_page_request_time);
     qtest_add_func("/vtd-sva/page-request-overflow",
                    test_page_request_overflow);
     qtest_add_func("/vtd-sva/page-request-mmio", test_page_request_mmio);
