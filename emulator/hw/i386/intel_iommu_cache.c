@@ -611,41 +611,6 @@ static gboolean is_pasid(gpointer key, gpointer value, gpointer opaque)
             (uint32_t)*(uint64_t *)key == inv->pasid);
 }
 
-/**
- * vtd_cache_is_dropped - does an invalidation drop a translation?
- * @inv: the invalidation
- * @space: what the translation is tagged with
- * @addr: what it translates
- * @mask: of the bits that this may differ in
- * @whole: whether all of it must be dropped, instead of any of it
- *
- * See VT-d 6.5.2.3 and 6.5.2.4, the tables of what is invalidated.
- */
-bool vtd_cache_is_dropped(const VTDInval *inv, const VTDSpace *space,
-                          uint64_t addr, uint64_t mask, bool whole)
-{
-    uint64_t differs = whole ? (addr ^ inv->addr) | mask :
-                               (addr ^ inv->addr) & ~mask;
-    bool overlaps = !(differs & ~inv->mask);
-    bool same_did = space->did == inv->did;
-    bool same_pasid = same_did && space->fs && space->pasid == inv->pasid;
-
-    switch (inv->kind) {
-    case VTD_INVAL_TLB_ALL:
-        return true;
-    case VTD_INVAL_TLB_DID:
-        return same_did;
-    case VTD_INVAL_TLB_PAGES:
-        return same_did && (space->fs || overlaps);
-    case VTD_INVAL_PTLB_ALL:
-        return same_pasid;
-    case VTD_INVAL_PTLB_PAGES:
-        return same_pasid && overlaps;
-    default:
-        return false;
-    }
-}
-
 static gint in_range(gconstpointer key, gconstpointer opaque)
 {
     const VTDRange *range = opaque;
@@ -714,6 +679,88 @@ static void drop(GTree *tree, const VTDInval *inv)
         break;
     default:
         g_assert_not_reached();
+    }
+}
+
+/* A search for translations that memory does not grant */
+typedef struct VTDSearch {
+    IntelIOMMUState *s;
+    VTDTag tags;            /* of no level and address */
+    const VTDSpace *now;
+    uint64_t addr, mask;
+    GArray *found;
+} VTDSearch;
+
+static void check_stale(const VTDSearch *search, const VTDEntry *e)
+{
+    const VTDRequest req = { .addr = e->addr, .fresh = true };
+    const VTDPages pages = {
+        .addr = e->tag.addr, .mask = ~level_mask(e->tag.level),
+    };
+    VTDMapping now;
+
+    if (!search->now || search->now->root != e->space.root ||
+        vtd_walk(search->s, &req, search->now, &now) ||
+        !is_granted(&e->mapping, &now, req.addr)) {
+        g_array_append_val(search->found, pages);
+    }
+}
+
+static gboolean search_entry(gpointer key, gpointer value, gpointer opaque)
+{
+    const VTDSearch *search = opaque;
+    const VTDEntry *e = value;
+    VTDTag tags = e->tag;
+
+    tags.level = 0;
+    tags.addr = 0;
+    if (!tag_compare(&tags, &search->tags, NULL) &&
+        !((e->tag.addr ^ search->addr) & level_mask(e->tag.level) &
+          ~search->mask)) {
+        check_stale(search, e);
+    }
+    return FALSE;
+}
+
+/* A range of more pages has all entries looked at */
+#define SEARCH_PAGES 64
+
+/**
+ * vtd_cache_find_stale - find translations that memory does not grant
+ * @s: IOMMU
+ * @held: tags of the translations
+ * @now: the tables that these tags stand for in memory, or NULL for none
+ * @addr: of these pages
+ * @mask: bits that the address may differ in
+ * @found: VTDPages of each, maybe more than once (out)
+ */
+void vtd_cache_find_stale(IntelIOMMUState *s, const VTDSpace *held,
+                          const VTDSpace *now, uint64_t addr, uint64_t mask,
+                          GArray *found)
+{
+    VTDSearch search = {
+        .s = s, .tags = make_tag(held, 0, 0), .now = now,
+        .addr = addr, .mask = mask, .found = found,
+    };
+    uint64_t page;
+    uint8_t level;
+    VTDTag tag;
+    VTDEntry *e;
+
+    QEMU_LOCK_GUARD(&s->sva->lock);
+
+    if (mask >> 12 >= SEARCH_PAGES) {
+        g_tree_foreach(s->sva->tlb, search_entry, &search);
+        return;
+    }
+    for (page = 0; page <= mask; page += VTD_PAGE_SIZE) {
+        for (level = 1; level <= 3; level++) {
+            tag = make_tag(held, addr + page, level);
+            e = g_tree_lookup(s->sva->tlb, &tag);
+            if (e) {
+                check_stale(&search, e);
+            }
+        }
     }
 }
 

@@ -150,24 +150,6 @@ static bool pasid_cache_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     return true;
 }
 
-/*
- * A device that is gone, or has its ATS disabled, does not say that it has
- * invalidated. Time passes until hardware finds that out; here it has passed
- * when software waits.
- */
-static void ask_device(IntelIOMMUState *s, const VTDInval *inv)
-{
-    PCIBus *root = PC_MACHINE(qdev_get_machine())->pcibus;
-    PCIDevice *pci = pci_find_device(root, PCI_BUS_NUM(inv->sid),
-                                     PCI_BDF_TO_DEVFN(inv->sid));
-
-    if (!pci || !pci->enabled || !pcie_ats_enabled(pci)) {
-        s->sva->timed_out = true;
-    }
-    /* The device answers when what it has translated is done (PCIe 10.3.3) */
-    vtd_sync_inval(s, inv, true);
-}
-
 /* The range of a device-TLB invalidation: the lowest 0 above says its size */
 static void dev_range(VTDInval *inv, uint64_t addr, bool size)
 {
@@ -191,7 +173,7 @@ static bool device_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         return false;
     }
     dev_range(&inv, desc->hi, VTD_INV_DESC_DEVICE_IOTLB_SIZE(desc->hi));
-    ask_device(s, &inv);
+    vtd_sync_inval(s, &inv, true);
     return true;
 }
 
@@ -209,12 +191,12 @@ static bool device_piotlb_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         return false;
     }
     dev_range(&inv, desc->hi, VTD_INV_DESC_PASID_DEVICE_IOTLB_SIZE(desc->hi));
-    ask_device(s, &inv);
+    vtd_sync_inval(s, &inv, true);
     return true;
 }
 
 /* Is it a wait descriptor, without an error? */
-bool vtd_inval_is_wait(IntelIOMMUState *s, const VTDInvDesc *desc)
+static bool is_wait(IntelIOMMUState *s, const VTDInvDesc *desc)
 {
     return VTD_INV_DESC_TYPE(desc->lo) == VTD_INV_DESC_WAIT &&
            !(s->iq_dw && (desc->val[2] || desc->val[3])) &&
@@ -225,34 +207,12 @@ bool vtd_inval_is_wait(IntelIOMMUState *s, const VTDInvDesc *desc)
 }
 
 /**
- * vtd_inval_times_out - is there no answer to wait for?
- * @s: IOMMU
- * @desc: the descriptor that is next
- *
- * A wait descriptor is aborted then: its status is not written, and nothing is
- * fetched until software clears ITE. What else is in front of it need not have
- * taken effect (VT-d 6.5.2.10, 11.4.9.1).
- *
- * Return: true if so, once for any number of devices
- */
-bool vtd_inval_times_out(IntelIOMMUState *s, const VTDInvDesc *desc)
-{
-    if (!s->sva->timed_out ||
-        VTD_INV_DESC_TYPE(desc->lo) != VTD_INV_DESC_WAIT) {
-        return false;
-    }
-    s->sva->timed_out = false;
-    s->sva->cmd_timeout++;
-    return true;
-}
-
-/**
  * vtd_inval_desc - process a descriptor, as far as the base model does not
  * @s: IOMMU
  * @desc: the descriptor
  *
- * The base model processes interrupt-entry-cache descriptors and, once what is
- * due before it is done here, wait descriptors.
+ * The base model processes interrupt-entry-cache descriptors. Wait descriptors
+ * are checked here, and are for vtd_sync_wait().
  *
  * Return: false if it is in error
  */
@@ -286,16 +246,7 @@ bool vtd_inval_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     case VTD_INV_DESC_PGRESP:
         return vtd_prq_response_desc(s, desc);
     case VTD_INV_DESC_WAIT:
-        if (!vtd_inval_is_wait(s, desc)) {
-            return false;
-        }
-        vtd_prq_check_present(s);
-        if (desc->lo & VTD_INV_DESC_WAIT_PD) {
-            s->sva->cmd_drain++;
-            vtd_prq_drain(s, s->sva->drained, s->sva->nr_drained);
-        }
-        s->sva->nr_drained = 0;
-        return true;
+        return is_wait(s, desc);
     case VTD_INV_DESC_IEC:
         return true;
     default:

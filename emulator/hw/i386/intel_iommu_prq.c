@@ -146,7 +146,8 @@ static bool means(const VTDInval *inv, uint32_t pasid)
     }
 }
 
-void vtd_prq_notify_dev(IntelIOMMUState *s, const VTDInval *inv)
+static void notify(IntelIOMMUState *s, const VTDInval *inv, uint64_t addr,
+                   uint64_t mask)
 {
     VTDNotifier *n, *next;
 
@@ -155,8 +156,8 @@ void vtd_prq_notify_dev(IntelIOMMUState *s, const VTDInval *inv)
             .type = IOMMU_NOTIFIER_DEVIOTLB_UNMAP,
             .entry = {
                 .target_as = &address_space_memory,
-                .iova = inv->addr,
-                .addr_mask = inv->mask,
+                .iova = addr,
+                .addr_mask = mask,
                 .perm = IOMMU_NONE,
                 .pasid = n->pasid,
             },
@@ -166,6 +167,61 @@ void vtd_prq_notify_dev(IntelIOMMUState *s, const VTDInval *inv)
             memory_region_notify_iommu_one(n->iotlb, &event);
         }
     }
+}
+
+/* Notify of a range, but for pages in @kept */
+static void notify_but(IntelIOMMUState *s, const VTDInval *inv, uint64_t addr,
+                       uint64_t mask, GArray *kept)
+{
+    bool overlaps = false;
+    const VTDPages *k;
+    guint i;
+
+    for (i = 0; i < kept->len; i++) {
+        k = &g_array_index(kept, VTDPages, i);
+        if ((k->addr ^ addr) & ~(k->mask | mask)) {
+            continue;
+        }
+        if (mask <= k->mask) {
+            return;
+        }
+        overlaps = true;
+    }
+    if (!overlaps) {
+        notify(s, inv, addr, mask);
+        return;
+    }
+    mask >>= 1;
+    notify_but(s, inv, addr, mask, kept);
+    notify_but(s, inv, addr | (mask + 1), mask, kept);
+}
+
+/* What the device is given if it asks again, and memory does not grant */
+static void find_refilled(IntelIOMMUState *s, const VTDInval *inv, GArray *out)
+{
+    uint32_t pasid = inv->kind == VTD_INVAL_DEV ? PCI_NO_PASID : inv->pasid;
+    VTDSpace held, now;
+
+    if (s->strict && inv->kind != VTD_INVAL_DEV_GLOBAL &&
+        vtd_sva_held_space(s, inv->sid, pasid, &held)) {
+        vtd_cache_find_stale(s, &held,
+                             vtd_sva_space(s, inv->sid, pasid, &now) ? &now :
+                                                                       NULL,
+                             inv->addr, inv->mask, out);
+    }
+}
+
+/*
+ * A device invalidates its TLB. It may ask for the same pages again at once, and
+ * is then given what the IOTLB holds: that stays in its TLB.
+ */
+void vtd_prq_notify_dev(IntelIOMMUState *s, const VTDInval *inv)
+{
+    g_autoptr(GArray) kept = g_array_new(false, false, sizeof(VTDPages));
+
+    find_refilled(s, inv, kept);
+    s->sva->cmd_early += !!kept->len;
+    notify_but(s, inv, inv->addr, inv->mask, kept);
 }
 
 /* Responses */

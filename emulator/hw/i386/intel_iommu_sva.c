@@ -149,7 +149,6 @@ void vtd_sva_cap_init(IntelIOMMUState *s)
 void vtd_sva_reset(IntelIOMMUState *s)
 {
     vtd_sync_reset(s);
-    s->sva->timed_out = false;
     vtd_cache_reset(s);
     vtd_prq_reset(s);
 }

@@ -56,13 +56,8 @@ typedef struct VTDRequest {
 #define VTD_WILD_ORDER      (1u << 1)   /* or then, in any order */
 #define VTD_WILD_REFILL     (1u << 2)   /* repeat requests in between */
 #define VTD_WILD_PRQ        (1u << 3)   /* page requests take their time */
-
-/* How far a wait descriptor has got */
-typedef enum VTDSyncState {
-    VTD_SYNC_NONE,          /* there is none at the head of the queue */
-    VTD_SYNC_DELAY,         /* it waits until sync_due, then all acts */
-    VTD_SYNC_DRAIN,         /* accesses up to sync_mark are in flight */
-} VTDSyncState;
+#define VTD_WILD_AHEAD      (1u << 4)   /* fetch past a wait without FN */
+#define VTD_WILD_ANSWER     (1u << 5)   /* devices take their time */
 
 /* What a paging-structure entry and those above it allow */
 typedef struct VTDAccess {
@@ -118,8 +113,15 @@ typedef struct VTDInval {
     bool ih;                /* paging structures need not be dropped */
 } VTDInval;
 
+/* Addresses, as an invalidation has them */
+typedef struct VTDPages {
+    uint64_t addr;
+    uint64_t mask;
+} VTDPages;
+
 typedef struct VTDNotifier VTDNotifier;
 typedef struct VTDResponse VTDResponse;
+typedef struct VTDFetched VTDFetched;
 typedef struct VTDPageRequest VTDPageRequest;
 
 /*
@@ -133,19 +135,20 @@ struct VTDSVA {
     GHashTable *pasids;     /* SID, PASID -> VTDHeldPASID */
     GTree *tlb;             /* VTDTag -> VTDEntry, of a page */
     GTree *psc;             /* VTDTag -> VTDEntry, of a table */
-    GQueue deferred;        /* invalidations that await a wait descriptor */
-    bool drain;             /* so do accesses, because of one of them */
-    VTDInval drained[4];    /* PASIDs whose IOTLB was invalidated since */
+    QTAILQ_HEAD(, VTDFetched) fetched;  /* descriptors, not complete */
+    uint32_t nr_deferred;   /* invalidations of them */
+    uint32_t nr_waits;
+    bool blocked;           /* the queue stops at a wait descriptor */
+    bool running;
+    uint64_t flight_mark;   /* of accesses that the next one waits for */
+    VTDInval drained[4];    /* PASIDs whose IOTLB is invalidated since */
     uint32_t nr_drained;
-    VTDSyncState sync;
-    uint64_t sync_mark;
-    int64_t sync_due;
     QEMUTimer *sync_timer;
     IOMMUChoice wait_choice, early_choice, order_choice;
+    IOMMUChoice ahead_choice, hold_choice, abort_choice, answer_choice;
     VTDRequest recent[64];  /* a ring, protected by the lock */
     uint32_t nr_recent;     /* ever */
     uint32_t refills;       /* that may still be made for this wait */
-    bool timed_out;         /* what one of them asked does not answer */
 
     QLIST_HEAD(, VTDNotifier) notifiers;
     GHashTable *groups;     /* page request groups not answered: how often */
@@ -201,6 +204,9 @@ void vtd_generate_interrupt(IntelIOMMUState *s, hwaddr mesg_addr_reg,
 bool vtd_slpte_nonzero_rsvd(uint64_t slpte, uint32_t level);
 bool vtd_flpte_nonzero_rsvd(uint64_t flpte, uint32_t level);
 void vtd_inv_queue_resume(IntelIOMMUState *s);
+void vtd_inv_queue_consume(IntelIOMMUState *s);
+void vtd_inv_queue_complete(IntelIOMMUState *s, VTDInvDesc *desc, bool consume);
+void vtd_inv_queue_timeout(IntelIOMMUState *s);
 
 /* intel_iommu_sva.c: set-up, requests */
 bool vtd_sva_realize(IntelIOMMUState *s, PCIIOMMUOps *ops, Error **errp);
@@ -244,24 +250,23 @@ const VTDMapping *vtd_cache_psc_find(IntelIOMMUState *s, const VTDRequest *req,
                                      const VTDSpace *space);
 void vtd_cache_psc_add(IntelIOMMUState *s, const VTDSpace *space, hwaddr addr,
                        const VTDMapping *mapping);
-bool vtd_cache_is_dropped(const VTDInval *inv, const VTDSpace *space,
-                          uint64_t addr, uint64_t mask, bool whole);
+void vtd_cache_find_stale(IntelIOMMUState *s, const VTDSpace *held,
+                          const VTDSpace *now, uint64_t addr, uint64_t mask,
+                          GArray *found);
 void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv);
 void vtd_cache_audit(void *opaque);
 
 /* intel_iommu_sync.c: when invalidations act, when waits complete */
 void vtd_sync_init(IntelIOMMUState *s);
 void vtd_sync_reset(IntelIOMMUState *s);
-void vtd_sync_cancel(IntelIOMMUState *s);
+void vtd_sync_finish(IntelIOMMUState *s);
 void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain);
-bool vtd_sync_pending(IntelIOMMUState *s, const VTDInvDesc *desc);
+bool vtd_sync_wait(IntelIOMMUState *s, const VTDInvDesc *desc);
 bool vtd_sync_waits(IntelIOMMUState *s);
 void vtd_sync_note_request(IntelIOMMUState *s, const VTDRequest *req);
 
 /* intel_iommu_inval.c: the invalidation queue */
-bool vtd_inval_is_wait(IntelIOMMUState *s, const VTDInvDesc *desc);
 bool vtd_inval_desc(IntelIOMMUState *s, VTDInvDesc *desc);
-bool vtd_inval_times_out(IntelIOMMUState *s, const VTDInvDesc *desc);
 void vtd_inval_ccmd(IntelIOMMUState *s, uint64_t val);
 void vtd_inval_iotlb_reg(IntelIOMMUState *s, uint64_t val, uint64_t iva);
 

@@ -1,20 +1,27 @@
 /*
- * VT-d: when invalidations act, and when a wait descriptor completes
+ * VT-d: when invalidations act, and when wait descriptors complete
  *
- * An invalidation may act as soon as it is fetched, or as late as the
- * completion of the next wait descriptor (VT-d 6.5.2.8). Of two of them the
- * later one may act first, unless it is lower on the way context cache, PASID
- * cache, IOTLB, device-TLB than the one in front of it (6.5.2.11). In between,
- * hardware may fetch again what is still reachable. Strict caching chooses
- * among these, seeded by x-seed:
+ * What VT-d 6.5.2.11 guarantees of the order of descriptors, and no more:
  *
- * - A wait descriptor completes a while after it reaches the head of the queue,
- *   in time of the virtual clock. Until then the queue does not go on.
- * - Each invalidation acts when it is fetched, or at the next wait descriptor.
- *   Those of device-TLBs act then, as devices take their time.
+ * - an invalidation of the kinds context cache, PASID cache, IOTLB, device-TLB
+ *   acts after all those in front of it that come earlier in this list;
+ * - a wait descriptor completes after all that is in front of it;
+ * - what is behind a wait descriptor acts after its completion if it has the
+ *   fence flag (FN).
+ *
+ * In between, hardware may fetch again what is still reachable, and devices may
+ * ask again. Strict caching chooses among these, seeded by x-seed:
+ *
+ * - A wait descriptor completes a while after it was fetched, in time of the
+ *   virtual clock. Until then the queue stops at it, or, without FN, goes on.
+ * - Each invalidation acts when it is fetched, or until the next wait descriptor
+ *   completes, in any of the orders above.
  * - After each, recent requests are translated again from the caches as they
  *   are then. These are no accesses: no fault, no count, no Accessed or Dirty
- *   bit, no stale check.
+ *   bit, no stale check. A device-TLB has its translations again if the IOTLB
+ *   still holds those that memory does not grant any more.
+ * - A device takes a while to answer. Until then hardware may hold back what is
+ *   behind in the queue. One that does not answer is given up; see time_out().
  * - If an invalidation drains, the completion waits for accesses that were
  *   translated before.
  *
@@ -31,21 +38,44 @@
 #define WAIT_MIN_NS     2000
 #define WAIT_MAX_NS     200000
 
+/* A device takes its time to answer */
+#define ANSWER_MAX_NS   50000
+
+/* Until a function that cannot answer is given up */
+#define GONE_NS         10000000
+
 /*
- * Invalidations that may await a wait descriptor. Beyond this they act without
- * one, which is permitted, so that a guest that never waits cannot use up our
- * memory, nor our time once it does.
+ * Invalidations, and wait descriptors, that may be under way. Beyond this they
+ * act without a wait, which is permitted, or are not fetched, so that a guest
+ * cannot use up our memory, nor our time once it waits.
  */
 #define MAX_DEFERRED    256
+#define MAX_WAITS       64
 
 /* Translations per wait descriptor that only serve to refill the caches */
 #define MAX_REFILLS     512
 
-/* An invalidation since the last wait descriptor */
-typedef struct VTDDeferred {
-    VTDInval inv;
-    bool done;
-} VTDDeferred;
+/* A descriptor that was fetched, and is not complete */
+struct VTDFetched {
+    bool is_wait;
+
+    VTDInval inv;           /* An invalidation: */
+    bool drain;             /* accesses translated before are waited for */
+    bool sent;              /* to the device, which has not answered */
+    bool held;              /* until a device in front of it has answered */
+    bool no_answer;         /* the device is given up */
+    int64_t answer_ns;      /* then */
+
+    VTDInvDesc desc;        /* A wait descriptor: */
+    bool blocks;            /* the queue stops at it */
+    bool acted;             /* what is in front of it has */
+    int64_t due_ns;
+    uint64_t mark;          /* of the accesses that it waits for */
+    VTDInval drained[4];    /* PASIDs whose IOTLB is invalidated in front */
+    uint32_t nr_drained;
+
+    QTAILQ_ENTRY(VTDFetched) next;
+};
 
 /* Kinds in the order that 6.5.2.11 keeps */
 static int rank(const VTDInval *inv)
@@ -74,48 +104,45 @@ static bool is_of_device(const VTDInval *inv)
     return inv->kind >= VTD_INVAL_DEV;
 }
 
-/*
- * Does a device-TLB invalidation come before that of the IOTLB? The device may
- * then have been given the same translations again between the two. It has, is
- * what we assume, and that is as if the first had never been.
- */
-static bool is_early(IntelIOMMUState *s, GList *link)
+static int64_t now_ns(void)
 {
-    const VTDInval *dev = &((VTDDeferred *)link->data)->inv;
-    const VTDDeferred *d;
-    VTDSpace space;
-    GList *l;
-
-    if (dev->kind == VTD_INVAL_DEV_GLOBAL ||
-        !vtd_sva_held_space(s, dev->sid, dev->kind == VTD_INVAL_DEV ?
-                            PCI_NO_PASID : dev->pasid, &space)) {
-        return false;
-    }
-    for (l = link->prev; l; l = l->prev) {
-        d = l->data;
-        if (vtd_cache_is_dropped(&d->inv, &space, dev->addr, dev->mask,
-                                 true)) {
-            return false;
-        }
-    }
-    for (l = link->next; l; l = l->next) {
-        d = l->data;
-        if (vtd_cache_is_dropped(&d->inv, &space, dev->addr, dev->mask,
-                                 false)) {
-            return true;
-        }
-    }
-    return false;
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
 }
 
-/* A function that is there, and may send requests */
-static bool is_requester(uint16_t sid)
+static void take_off(VTDSVA *sva, VTDFetched *f)
+{
+    VTDFetched *held;
+
+    QTAILQ_REMOVE(&sva->fetched, f, next);
+    if (f->is_wait) {
+        sva->nr_waits--;
+        sva->blocked &= !f->blocks;
+    } else {
+        sva->nr_deferred--;
+    }
+    if (f->sent) {
+        QTAILQ_FOREACH(held, &sva->fetched, next) {
+            held->held = false;
+        }
+    }
+    g_free(f);
+}
+
+static PCIDevice *find_function(uint16_t sid)
 {
     PCIBus *root = PC_MACHINE(qdev_get_machine())->pcibus;
     PCIDevice *pci = pci_find_device(root, PCI_BUS_NUM(sid),
                                      PCI_BDF_TO_DEVFN(sid));
 
-    return pci && pci->enabled &&
+    return pci && pci->enabled ? pci : NULL;
+}
+
+/* A function that is there, and may send requests */
+static bool is_requester(uint16_t sid)
+{
+    PCIDevice *pci = find_function(sid);
+
+    return pci &&
            (pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER);
 }
 
@@ -124,7 +151,7 @@ static bool is_requester(uint16_t sid)
  * bounded, as there may be many invalidations. The most recent requests come
  * first.
  */
-static void refill(IntelIOMMUState *s, uint32_t left)
+static void refill(IntelIOMMUState *s)
 {
     VTDSVA *sva = s->sva;
     uint32_t n, size = ARRAY_SIZE(sva->recent);
@@ -133,7 +160,8 @@ static void refill(IntelIOMMUState *s, uint32_t left)
     if (!(s->wild & VTD_WILD_REFILL) || !vtd_sva_active(s)) {
         return;
     }
-    n = MIN(MIN(sva->nr_recent, size), MAX(sva->refills / (left + 1), 1));
+    n = MIN(MIN(sva->nr_recent, size),
+            MAX(sva->refills / (sva->nr_deferred + 1), 1));
     n = MIN(n, sva->refills);
     sva->refills -= n;
     while (n--) {
@@ -146,89 +174,289 @@ static void refill(IntelIOMMUState *s, uint32_t left)
     }
 }
 
-static void act(IntelIOMMUState *s, GList *link, uint32_t left)
-{
-    VTDDeferred *d = link->data;
-
-    if (is_of_device(&d->inv) && is_early(s, link)) {
-        s->sva->cmd_early++;
-    } else {
-        vtd_cache_inval(s, &d->inv);
-    }
-    if (is_of_device(&d->inv)) {
-        vtd_prq_push(s, d->inv.sid);
-    }
-    d->done = true;
-    refill(s, left);
-}
-
-/* The first that is to act, or any that 6.5.2.11 permits to be */
-static GList *next_to_act(IntelIOMMUState *s, uint32_t *left)
+/*
+ * The device has invalidated, and what it has sent before has arrived (VT-d
+ * 7.10, PCIe 10.3.3): page requests at the unit, accesses in memory.
+ */
+static void answered(IntelIOMMUState *s, VTDFetched *f)
 {
     VTDSVA *sva = s->sva;
-    GList *l, *first = NULL;
-    VTDDeferred *d;
-    uint32_t n = 0, chosen = 0;
-    int pass, lowest;
 
-    *left = 0;
-    for (pass = 0; pass < 2; pass++) {
-        lowest = INT_MAX;
-        for (l = sva->deferred.head; l; l = l->next) {
-            d = l->data;
-            if (d->done) {
-                continue;
-            }
-            *left += !pass;
-            if (rank(&d->inv) > lowest) {
-                continue;
-            }
-            lowest = rank(&d->inv);
-            if (!pass) {
-                first = first ?: l;
-                n++;
-            } else if (!chosen--) {
-                return l;
-            }
-        }
-        if (!(s->wild & VTD_WILD_ORDER) || n < 2) {
-            break;
-        }
-        chosen = iommu_choice_below(&sva->order_choice, n);
-    }
-    return first;
+    vtd_cache_inval(s, &f->inv);
+    vtd_prq_push(s, f->inv.sid);
+    sva->flight_mark = iommu_flight_mark();
+    take_off(sva, f);
 }
 
-/* All that is deferred acts */
-static void act_all(IntelIOMMUState *s)
+/*
+ * Send an invalidation to a device. A function that is gone, or has its ATS
+ * disabled, does not answer, and is given up soon.
+ */
+static void send_to_device(IntelIOMMUState *s, VTDFetched *f)
 {
-    GList *link;
-    uint32_t left;
+    PCIDevice *pci = find_function(f->inv.sid);
+    bool can_answer = pci && pcie_ats_enabled(pci);
+    int64_t ns = can_answer ? iommu_inv_answer_ns(pci) : IOMMU_INV_NEVER;
+    int64_t timeout = can_answer ? s->timeout_ns :
+                                   MIN(s->timeout_ns, GONE_NS);
 
-    s->sva->refills = MAX_REFILLS;
-    while ((link = next_to_act(s, &left))) {
-        act(s, link, left - 1);
+    if (!ns) {
+        ns = s->answer_ns;
     }
-    g_queue_clear_full(&s->sva->deferred, g_free);
-    s->sva->refills = MAX_REFILLS;
+    if (!ns && s->strict && (s->wild & VTD_WILD_ANSWER)) {
+        ns = iommu_choice_below(&s->sva->answer_choice, ANSWER_MAX_NS + 1);
+    }
+    f->sent = true;
+    f->no_answer = ns < 0 || ns > timeout;
+    f->answer_ns = now_ns() + (f->no_answer ? timeout : ns);
+    if (!ns) {
+        answered(s, f);
+    }
+}
+
+static void act(IntelIOMMUState *s, VTDFetched *f)
+{
+    VTDSVA *sva = s->sva;
+
+    if (is_of_device(&f->inv)) {
+        send_to_device(s, f);
+    } else {
+        vtd_cache_inval(s, &f->inv);
+        if (f->drain) {
+            sva->flight_mark = iommu_flight_mark();
+        }
+        take_off(sva, f);
+    }
+    refill(s);
+}
+
+/*
+ * Choose what acts next, in the order of the queue or in any that 6.5.2.11
+ * permits. What is behind an invalidation that was sent may be held back.
+ */
+static VTDFetched *next_to_act(IntelIOMMUState *s)
+{
+    VTDSVA *sva = s->sva;
+    VTDFetched *may[MAX_DEFERRED], *f;
+    bool wild = s->strict && (s->wild & VTD_WILD_ORDER), waits = false;
+    int lowest = INT_MAX;
+    uint32_t n = 0, i;
+
+    QTAILQ_FOREACH(f, &sva->fetched, next) {
+        waits |= !f->is_wait && f->sent;
+        if (f->is_wait || f->sent || rank(&f->inv) > lowest) {
+            continue;
+        }
+        lowest = rank(&f->inv);
+        if (!f->held && waits && wild &&
+            iommu_choice_below(&sva->hold_choice, 2)) {
+            f->held = true;
+        }
+        if (!f->held) {
+            may[n++] = f;
+        }
+    }
+    if (!n) {
+        return NULL;
+    }
+    i = wild && n > 1 ? iommu_choice_below(&sva->order_choice, n) : 0;
+    return may[i];
+}
+
+/* Does any invalidation in front of @end, or at all, have to act, or answer? */
+static bool is_pending(VTDSVA *sva, const VTDFetched *end, bool to_act)
+{
+    const VTDFetched *f;
+
+    QTAILQ_FOREACH(f, &sva->fetched, next) {
+        if (f == end) {
+            break;
+        }
+        if (!f->is_wait && !(to_act && (f->sent || f->held))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * All in front of @end acts, or all if that is NULL. The choice includes what is
+ * behind a wait descriptor: it is no fence, or the queue would have stopped.
+ */
+static void act_before(IntelIOMMUState *s, const VTDFetched *end)
+{
+    VTDSVA *sva = s->sva;
+    VTDFetched *f;
+
+    sva->refills = MAX_REFILLS;
+    while (is_pending(sva, end, true) && (f = next_to_act(s))) {
+        act(s, f);
+    }
+    sva->refills = MAX_REFILLS;
 }
 
 /* May the last one that was fetched act before those in front of it? */
 static bool may_be_early(IntelIOMMUState *s)
 {
-    GList *last = s->sva->deferred.tail, *l;
-    const VTDDeferred *d = last->data, *other;
+    VTDSVA *sva = s->sva;
+    VTDFetched *last = QTAILQ_LAST(&sva->fetched), *f;
 
-    if (!(s->wild & VTD_WILD_EARLY) || is_of_device(&d->inv)) {
+    if (!s->strict) {
+        return true;
+    }
+    if (!(s->wild & VTD_WILD_EARLY)) {
         return false;
     }
-    for (l = last->prev; l; l = l->prev) {
-        other = l->data;
-        if (!other->done && rank(&other->inv) < rank(&d->inv)) {
+    QTAILQ_FOREACH(f, &sva->fetched, next) {
+        if (!f->is_wait && !f->sent && rank(&f->inv) < rank(&last->inv)) {
             return false;
         }
     }
-    return iommu_choice_below(&s->sva->early_choice, 2);
+    return iommu_choice_below(&sva->early_choice, 2);
+}
+
+static VTDFetched *first_wait(VTDSVA *sva)
+{
+    VTDFetched *f;
+
+    QTAILQ_FOREACH(f, &sva->fetched, next) {
+        if (f->is_wait) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+/* The invalidation that a device answers next, or is given up for */
+static VTDFetched *first_answer(VTDSVA *sva)
+{
+    VTDFetched *f, *first = NULL;
+
+    QTAILQ_FOREACH(f, &sva->fetched, next) {
+        if (!f->is_wait && f->sent &&
+            (!first || f->answer_ns < first->answer_ns)) {
+            first = f;
+        }
+    }
+    return first;
+}
+
+/*
+ * A device does not answer (VT-d 6.5.2.10, 11.4.9.1). ITE is set, and nothing is
+ * fetched until software clears it. All wait descriptors that were fetched are
+ * aborted: their status is not written. Neither the oldest invalidation that is
+ * not answered nor what is behind it need have acted: those of device-TLBs have
+ * not, others by choice.
+ */
+static void time_out(IntelIOMMUState *s)
+{
+    VTDSVA *sva = s->sva;
+    VTDFetched *f, *next;
+    bool behind = false;
+
+    QTAILQ_FOREACH_SAFE(f, &sva->fetched, next, next) {
+        behind |= !f->is_wait && f->sent;
+        if (f->is_wait) {
+            if (f->blocks) {
+                vtd_inv_queue_consume(s);
+            }
+            take_off(sva, f);
+        } else if (behind && (is_of_device(&f->inv) ||
+                              iommu_choice_below(&sva->abort_choice, 2))) {
+            take_off(sva, f);
+        } else {
+            f->held = false;
+        }
+    }
+    act_before(s, NULL);
+    sva->cmd_timeout++;
+    vtd_inv_queue_timeout(s);
+}
+
+static void complete(IntelIOMMUState *s, VTDFetched *f)
+{
+    VTDSVA *sva = s->sva;
+    g_autofree VTDFetched *wait = g_memdup2(f, sizeof(*f));
+
+    take_off(sva, f);
+    vtd_prq_check_present(s);
+    if (wait->desc.lo & VTD_INV_DESC_WAIT_PD) {
+        sva->cmd_drain++;
+        vtd_prq_drain(s, wait->drained, wait->nr_drained);
+    }
+    vtd_inv_queue_complete(s, &wait->desc, wait->blocks);
+}
+
+/*
+ * Complete what can be completed now. Devices and status writes may lead back
+ * here, by registers: then there is nothing to be done, as this looks at all
+ * again after each step.
+ */
+static void run(IntelIOMMUState *s)
+{
+    VTDSVA *sva = s->sva;
+    int64_t now = now_ns(), wake, again;
+    VTDFetched *f;
+
+    if (sva->running) {
+        return;
+    }
+    sva->running = true;
+
+    while (true) {
+        wake = INT64_MAX;
+        f = first_answer(sva);
+        if (f && f->answer_ns <= now) {
+            if (f->no_answer) {
+                time_out(s);
+            } else {
+                answered(s, f);
+            }
+            continue;
+        }
+        if (f) {
+            wake = f->answer_ns;
+        }
+
+        f = first_wait(sva);
+        if (!f) {
+            break;
+        }
+        if (now < f->due_ns) {
+            wake = MIN(wake, f->due_ns);
+            break;
+        }
+        act_before(s, f);
+        if (is_pending(sva, f, false)) {
+            /* for devices to answer */
+            wake = first_answer(sva)->answer_ns;
+            break;
+        }
+        if (!f->acted) {
+            f->acted = true;
+            f->mark = sva->flight_mark;
+        }
+        if (s->strict && !iommu_flight_over(f->mark, &again)) {
+            wake = MIN(wake, again);
+            break;
+        }
+        complete(s, f);
+    }
+
+    if (wake == INT64_MAX) {
+        timer_del(sva->sync_timer);
+    } else {
+        timer_mod_ns(sva->sync_timer, wake);
+    }
+    sva->running = false;
+}
+
+static void sync_expired(void *opaque)
+{
+    IntelIOMMUState *s = opaque;
+
+    run(s);
+    vtd_inv_queue_resume(s);
 }
 
 /**
@@ -237,96 +465,79 @@ static bool may_be_early(IntelIOMMUState *s)
  * @inv: the invalidation
  * @drain: whether accesses that were translated before are to be waited for
  *
- * It acts now, or at the latest at the next wait descriptor.
+ * It acts now, or at the latest when the next wait descriptor completes.
  */
 void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain)
 {
-    GQueue *q = &s->sva->deferred;
-    VTDDeferred *d;
+    VTDSVA *sva = s->sva;
+    VTDFetched *f;
 
-    if (!s->strict) {
-        vtd_cache_inval(s, inv);
+    if (sva->nr_deferred == MAX_DEFERRED) {
+        act_before(s, NULL);
+        run(s);
+    }
+    if (sva->nr_deferred == MAX_DEFERRED) {
+        /* Devices do not answer: one more invalidation would not act either */
         return;
     }
-    if (g_queue_get_length(q) == MAX_DEFERRED) {
-        act_all(s);
-    }
+
     if (inv->kind == VTD_INVAL_PTLB_ALL &&
-        s->sva->nr_drained < ARRAY_SIZE(s->sva->drained)) {
-        s->sva->drained[s->sva->nr_drained++] = *inv;
+        sva->nr_drained < ARRAY_SIZE(sva->drained)) {
+        sva->drained[sva->nr_drained++] = *inv;
     }
-    d = g_new0(VTDDeferred, 1);
-    d->inv = *inv;
-    g_queue_push_tail(q, d);
-    s->sva->drain |= drain;
+    f = g_new0(VTDFetched, 1);
+    f->inv = *inv;
+    f->drain = drain;
+    QTAILQ_INSERT_TAIL(&sva->fetched, f, next);
+    sva->nr_deferred++;
     if (may_be_early(s)) {
-        act(s, q->tail, g_queue_get_length(q));
+        act(s, f);
+        run(s);
     }
 }
 
 /**
- * vtd_sync_pending - must the queue wait at its head?
+ * vtd_sync_wait - a wait descriptor was fetched
  * @s: IOMMU
- * @desc: the descriptor at the head
+ * @desc: the descriptor, which is not in error
  *
- * If @desc is a wait descriptor, the first call starts its delay. Once that is
- * over, what is deferred acts, and accesses in flight are waited for.
+ * Its delay starts. Once that is over, what is in front of it acts, and devices
+ * and accesses in flight are waited for.
  *
- * Return: true if nothing is fetched now, but later from a timer
+ * Return: true if the queue goes on with the next descriptor
  */
-bool vtd_sync_pending(IntelIOMMUState *s, const VTDInvDesc *desc)
+bool vtd_sync_wait(IntelIOMMUState *s, const VTDInvDesc *desc)
 {
-    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     VTDSVA *sva = s->sva;
+    VTDFetched *f = g_new0(VTDFetched, 1);
+    bool blocks = !s->strict || !(s->wild & VTD_WILD_AHEAD) ||
+                  (desc->lo & VTD_INV_DESC_WAIT_FN) ||
+                  sva->nr_waits >= MAX_WAITS ||
+                  iommu_choice_below(&sva->ahead_choice, 2);
 
-    if (!s->strict || !vtd_inval_is_wait(s, desc)) {
-        sva->sync = VTD_SYNC_NONE;
-        return false;
+    f->is_wait = true;
+    f->desc = *desc;
+    f->blocks = blocks;
+    f->due_ns = now_ns();
+    if (s->strict) {
+        f->due_ns += s->wait_ns ?: iommu_choice_between(&sva->wait_choice,
+                                                        WAIT_MIN_NS,
+                                                        WAIT_MAX_NS);
     }
-
-    switch (sva->sync) {
-    case VTD_SYNC_NONE:
-        sva->sync = VTD_SYNC_DELAY;
-        sva->sync_due = now + (s->wait_ns ?:
-                               iommu_choice_between(&sva->wait_choice,
-                                                    WAIT_MIN_NS, WAIT_MAX_NS));
-        /* fall through */
-    case VTD_SYNC_DELAY:
-        if (now < sva->sync_due) {
-            break;
-        }
-        act_all(s);
-        sva->sync_mark = sva->drain ? iommu_flight_mark() : 0;
-        sva->drain = false;
-        sva->sync = VTD_SYNC_DRAIN;
-        /* fall through */
-    case VTD_SYNC_DRAIN:
-        if (!iommu_flight_over(sva->sync_mark, &sva->sync_due)) {
-            break;
-        }
-        sva->sync = VTD_SYNC_NONE;
-        return false;
-    }
-
-    timer_mod_ns(sva->sync_timer, sva->sync_due);
-    return true;
+    memcpy(f->drained, sva->drained, sizeof(f->drained));
+    f->nr_drained = sva->nr_drained;
+    sva->nr_drained = 0;
+    QTAILQ_INSERT_TAIL(&sva->fetched, f, next);
+    sva->nr_waits++;
+    sva->blocked |= blocks;
+    run(s);
+    return !blocks;
 }
 
-/* Does the queue wait for the timer? */
+/* Does the queue stop at a wait descriptor? */
 bool vtd_sync_waits(IntelIOMMUState *s)
 {
-    return s->sva && timer_pending(s->sva->sync_timer);
-}
-
-static void sync_expired(void *opaque)
-{
-    IntelIOMMUState *s = opaque;
-
-    vtd_inv_queue_resume(s);
-    /* If the queue has stopped, or was moved, the next wait starts anew */
-    if (!vtd_sync_waits(s)) {
-        s->sva->sync = VTD_SYNC_NONE;
-    }
+    return s->sva && s->sva->blocked;
 }
 
 /* Keep a request, to be repeated by refill(); the caches are locked */
@@ -349,23 +560,54 @@ void vtd_sync_note_request(IntelIOMMUState *s, const VTDRequest *req)
     r->silent = true;
 }
 
-/* Stop waiting; what is deferred awaits the next wait descriptor */
-void vtd_sync_cancel(IntelIOMMUState *s)
+/**
+ * vtd_sync_finish - the queue is disabled
+ * @s: IOMMU
+ *
+ * All that was fetched completes. Devices are not waited for. If the queue has
+ * stopped at a wait descriptor, software has removed it.
+ */
+void vtd_sync_finish(IntelIOMMUState *s)
 {
-    if (s->sva) {
-        s->sva->sync = VTD_SYNC_NONE;
-        timer_del(s->sva->sync_timer);
+    VTDSVA *sva = s->sva;
+    VTDFetched *f, *next;
+
+    if (!sva || sva->running) {
+        return;
     }
+    sva->running = true;
+    act_before(s, NULL);
+    while ((f = first_answer(sva))) {
+        if (f->no_answer) {
+            take_off(sva, f);
+        } else {
+            answered(s, f);
+        }
+        act_before(s, NULL);
+    }
+    QTAILQ_FOREACH_SAFE(f, &sva->fetched, next, next) {
+        if (!f->is_wait || f->blocks) {
+            take_off(sva, f);
+        }
+    }
+    while ((f = first_wait(sva))) {
+        complete(s, f);
+    }
+    timer_del(sva->sync_timer);
+    sva->running = false;
 }
 
 void vtd_sync_reset(IntelIOMMUState *s)
 {
     VTDSVA *sva = s->sva;
+    VTDFetched *f;
 
-    vtd_sync_cancel(s);
-    g_queue_clear_full(&sva->deferred, g_free);
-    sva->drain = false;
+    while ((f = QTAILQ_FIRST(&sva->fetched))) {
+        take_off(sva, f);
+    }
+    timer_del(sva->sync_timer);
     sva->nr_drained = 0;
+    sva->flight_mark = 0;
     sva->refills = MAX_REFILLS;
     QEMU_LOCK_GUARD(&sva->lock);
     sva->nr_recent = 0;
@@ -378,8 +620,12 @@ void vtd_sync_init(IntelIOMMUState *s)
     iommu_choice_init(&sva->wait_choice, s->seed, "vtd.wait", 0);
     iommu_choice_init(&sva->early_choice, s->seed, "vtd.early", 0);
     iommu_choice_init(&sva->order_choice, s->seed, "vtd.order", 0);
+    iommu_choice_init(&sva->ahead_choice, s->seed, "vtd.ahead", 0);
+    iommu_choice_init(&sva->hold_choice, s->seed, "vtd.hold", 0);
+    iommu_choice_init(&sva->abort_choice, s->seed, "vtd.abort", 0);
+    iommu_choice_init(&sva->answer_choice, s->seed, "vtd.answer", 0);
 
-    g_queue_init(&sva->deferred);
+    QTAILQ_INIT(&sva->fetched);
     sva->refills = MAX_REFILLS;
     sva->sync_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, sync_expired, s);
 }

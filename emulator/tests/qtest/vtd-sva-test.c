@@ -52,6 +52,7 @@
 #define CCMD            0x28
 #define FSTS            0x34
 #define  FSTS_IQE       (1u << 4)
+#define  FSTS_ITE       (1u << 6)
 #define IQH             0x80
 #define IQT             0x88
 #define IQA             0x90
@@ -234,8 +235,14 @@ static bool wait_is_pending(Bench *b)
 
 static void wait_desc(Bench *b)
 {
+    int i;
+
     start_wait(b);
     drain(b);
+    /* The queue may have gone on before it is complete */
+    for (i = 0; i < 100 && qtest_readl(b->qts, STATUS) != b->waits; i++) {
+        qtest_clock_step(b->qts, WAIT_STEP_NS);
+    }
     g_assert_cmphex(qtest_readl(b->qts, STATUS), ==, b->waits);
     g_assert_cmphex(get(b, VTD + IQH), ==, b->tail << 5);
 }
@@ -1955,6 +1962,283 @@ static void test_order(void)
     stop(&b);
 }
 
+#define GONE    0x40            /* a requester ID that no function has */
+#define MS      1000000
+
+static void flush_gone(Bench *b)
+{
+    desc(b, D_DEV_PIOTLB | GONE << 16 | 1ull << 32, VA);
+}
+
+/* A device that does not answer, and what it takes along (6.5.2.10) */
+static void test_time_out(void)
+{
+    Bench b = start_with(",x-wait-ns=1000");
+    uint64_t root = one_page(&b, 1, 2, DATA);
+    uint32_t waits;
+
+    flush_gone(&b);
+    start_wait(&b);
+    waits = b.waits;
+    qtest_clock_step(b.qts, 9 * MS);
+    g_assert(wait_is_pending(&b));
+    g_assert_cmphex(reg(&b, FSTS), ==, 0);
+    qtest_clock_step(b.qts, 2 * MS);
+    g_assert_cmphex(reg(&b, FSTS), ==, FSTS_ITE);
+    g_assert_cmpuint(counter(&b, "dev_tlb.timeout"), ==, 1);
+    g_assert(!wait_is_pending(&b));
+
+    /* Nothing is fetched until software clears ITE */
+    start_wait(&b);
+    qtest_clock_step(b.qts, 2 * MS);
+    g_assert(wait_is_pending(&b));
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, waits - 1);
+    set_reg(&b, FSTS, FSTS_ITE);
+    g_assert_cmphex(reg(&b, FSTS), ==, 0);
+    drain(&b);
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, b.waits);
+
+    /* No wait descriptor is needed for a time-out, nor PASID entries */
+    reaches(&b, 1, VA, DATA);
+    map(&b, root, VA, 0);
+    flush_pages(&b, 2, 1, VA, 0, 0);
+    wait_desc(&b);
+    faults(&b, 1, VA, F_FS_P);
+    flush_gone(&b);
+    start_wait(&b);
+    qtest_system_reset(b.qts);
+    qtest_clock_step(b.qts, 20 * MS);
+    stop(&b);
+
+    /* A function with ATS disabled */
+    b = start_with(",x-wait-ns=1000");
+    qtest_writew(b.qts, cfg(0) + ext_cap(&b, 0, PCI_EXT_CAP_ID_ATS) +
+                 PCI_ATS_CTRL, 0);
+    flush_dev(&b, 1, VA, false);
+    start_wait(&b);
+    qtest_clock_step(b.qts, 11 * MS);
+    g_assert_cmphex(reg(&b, FSTS), ==, FSTS_ITE);
+    set_reg(&b, FSTS, FSTS_ITE);
+    stop(&b);
+}
+
+/* All wait descriptors that were fetched are aborted, and no others */
+static void test_time_out_waits(void)
+{
+    Bench b = start_with(",x-wait-ns=1000,x-wild=16");
+    int round, i, fetched, most = 0;
+
+    for (round = 0; round < 16; round++) {
+        for (i = 0; i < 8; i++) {
+            qtest_writel(b.qts, STATUS + 4 * i, 0);
+        }
+        flush_gone(&b);
+        for (i = 0; i < 8; i++) {
+            desc(&b, D_WAIT | WAIT_SW | 1ull << 32, STATUS + 4 * i);
+        }
+        qtest_clock_step(b.qts, 5 * MS);
+        for (i = 0; i < 8; i++) {
+            g_assert_cmpuint(qtest_readl(b.qts, STATUS + 4 * i), ==, 0);
+        }
+        qtest_clock_step(b.qts, 6 * MS);
+        g_assert_cmphex(reg(&b, FSTS), ==, FSTS_ITE);
+        fetched = 8 - (b.tail - (get(&b, VTD + IQH) >> 5)) % QUEUE_LEN;
+        g_assert_cmpint(fetched, >, 0);
+        most = MAX(most, fetched);
+        set_reg(&b, FSTS, FSTS_ITE);
+        drain(&b);
+        step(&b);
+        for (i = 0; i < 8; i++) {
+            g_assert_cmpuint(qtest_readl(b.qts, STATUS + 4 * i), ==,
+                             i >= fetched);
+        }
+    }
+    g_assert_cmpint(most, >, 1);
+    stop(&b);
+}
+
+/* What is behind a device that does not answer may not happen */
+static void test_time_out_others(void)
+{
+    Bench b = start_with(",x-wait-ns=1000,x-wild=2");
+    uint64_t root = one_page(&b, 1, 2, DATA), at = pte(&b, root, VA);
+    int i, j, kept_tlb = 0, kept_dev = 0;
+
+    set_queue(&b, 0, 1, 1, ATS);
+    for (i = 0; i < 64; i++) {
+        put(&b, at, DATA | RW);
+        reaches(&b, 1, VA, DATA);
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 1), ==,
+                         SVADEV_STATUS_OK);
+        put(&b, at, (DATA + PAGE) | RW);
+
+        /* In front of it all happens */
+        if (i & 1) {
+            flush_pages(&b, 2, 1, VA, 0, 0);
+            flush_dev(&b, 1, VA, false);
+        }
+        flush_gone(&b);
+        if (!(i & 1)) {
+            flush_pages(&b, 2, 1, VA, 0, 0);
+            flush_dev(&b, 1, VA, false);
+        }
+        start_wait(&b);
+        qtest_clock_step(b.qts, 11 * MS);
+        g_assert_cmphex(reg(&b, FSTS), ==, FSTS_ITE);
+
+        for (j = 0; j < 2; j++) {
+            put(&b, DATA, 0);
+            if (j) {
+                start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 1);
+            } else {
+                dma_write(&b, 1, VA, 1);
+            }
+            if (get(&b, DATA)) {
+                g_assert_cmpint(i & 1, ==, 0);
+                kept_dev += j;
+                kept_tlb += !j;
+            }
+        }
+        set_reg(&b, FSTS, FSTS_ITE);
+        flush_all_of(&b, 2, 1);
+        flush_dev(&b, 1, 0, true);
+        wait_desc(&b);
+    }
+    g_test_message("kept %d %d", kept_tlb, kept_dev);
+    g_assert_cmpint(kept_tlb, >, 0);
+    g_assert_cmpint(kept_tlb, <, kept_dev);
+    g_assert_cmpint(kept_dev, <, 32);
+    g_assert_cmpuint(counter(&b, "dev_tlb.timeout"), ==, 64);
+    stop(&b);
+
+    /* What is in front of it happens, even without a wait descriptor */
+    b = start_with(",x-wait-ns=1000,x-wild=1");
+    root = one_page(&b, 1, 2, DATA);
+    at = pte(&b, root, VA);
+    set_queue(&b, 0, 1, 1, ATS);
+    for (i = 0, j = 0; i < 16; i++) {
+        put(&b, at, DATA | RW);
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 1), ==,
+                         SVADEV_STATUS_OK);
+        put(&b, at, (DATA + PAGE) | RW);
+        flush_all_of(&b, 2, 1);
+        wait_desc(&b);
+        flush_dev(&b, 1, VA, false);
+        flush_gone(&b);
+        qtest_clock_step(b.qts, 11 * MS);
+        if (reg(&b, FSTS) & FSTS_ITE) {
+            set_reg(&b, FSTS, FSTS_ITE);
+            put(&b, DATA, 0);
+            start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 1);
+            g_assert_cmphex(get(&b, DATA), ==, 0);
+            j++;
+        } else {
+            start_wait(&b);
+            qtest_clock_step(b.qts, 11 * MS);
+            set_reg(&b, FSTS, FSTS_ITE);
+        }
+        flush_all_of(&b, 2, 1);
+        flush_dev(&b, 1, 0, true);
+        wait_desc(&b);
+    }
+    g_assert_cmpint(j, >, 0);
+    stop(&b);
+}
+
+/* Until a device answers it uses what it has, and the wait is not complete */
+static void test_late_answer(void)
+{
+    Bench b = start_with(",x-wait-ns=1000,x-answer-ns=100000000");
+    uint64_t root = one_page(&b, 1, 2, DATA);
+
+    g_assert_cmpuint(ats_write(&b, 1, VA, 1), ==, SVADEV_STATUS_OK);
+    map(&b, root, VA, (DATA + PAGE) | RW);
+    flush_pages(&b, 2, 1, VA, 0, 0);
+    flush_dev(&b, 1, VA, false);
+    start_wait(&b);
+    qtest_clock_step(b.qts, 90 * MS);
+    g_assert(wait_is_pending(&b));
+    start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 2);
+    g_assert_cmphex(get(&b, DATA), ==, 2);
+    qtest_clock_step(b.qts, 10 * MS);
+    g_assert(!wait_is_pending(&b));
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, b.waits);
+    start_op(&b, 0, 1, SVADEV_OP_WRITE, VA, 3);
+    g_assert_cmphex(get(&b, DATA + PAGE), ==, 3);
+    g_assert_cmphex(get(&b, DATA), ==, 2);
+    g_assert_cmpuint(counter(&b, "dev_tlb.timeout"), ==, 0);
+    stop(&b);
+
+    b = start_with(",x-wait-ns=1000,x-answer-ns=100000000,"
+                   "x-timeout-ns=50000000");
+    flush_dev(&b, 1, VA, false);
+    start_wait(&b);
+    qtest_clock_step(b.qts, 49 * MS);
+    g_assert_cmphex(reg(&b, FSTS), ==, 0);
+    qtest_clock_step(b.qts, 2 * MS);
+    g_assert_cmphex(reg(&b, FSTS), ==, FSTS_ITE);
+    set_reg(&b, FSTS, FSTS_ITE);
+    qtest_clock_step(b.qts, 60 * MS);
+    stop(&b);
+}
+
+/* How many of 32 wait descriptors does the queue stop at? */
+static int stops_at(Bench *b, uint64_t fn)
+{
+    int i, n = 0;
+
+    for (i = 0; i < 32; i++) {
+        b->waits++;
+        desc(b, D_WAIT | WAIT_SW | fn | (uint64_t)b->waits << 32, STATUS);
+        n += wait_is_pending(b);
+        g_assert_cmphex(qtest_readl(b->qts, STATUS), ==, b->waits - 1);
+        drain(b);
+        qtest_clock_step(b->qts, MS);
+        g_assert_cmphex(qtest_readl(b->qts, STATUS), ==, b->waits);
+    }
+    return n;
+}
+
+/* The queue may go on while a wait descriptor without FN is not complete */
+static void test_fetch_ahead(void)
+{
+    Bench b = start_with(",x-wild=16");
+    uint64_t root;
+    int n, i, last = 0;
+
+    n = stops_at(&b, 0);
+    g_assert_cmpint(n, >, 0);
+    g_assert_cmpint(n, <, 32);
+    g_assert_cmpint(stops_at(&b, WAIT_FN), ==, 32);
+    g_assert_cmpint(stops_at(&b, 0), <, 32);
+
+    /* What is behind may act with what is in front, but waits are in order */
+    root = one_page(&b, 1, 2, DATA);
+    reaches(&b, 1, VA, DATA);
+    map(&b, root, VA, 0);
+    for (i = 0; i < 100; i++) {
+        start_wait(&b);
+        n = qtest_readl(b.qts, STATUS);
+        g_assert_cmpint(n, >=, last);
+        last = n;
+    }
+    flush_pages(&b, 2, 1, VA, 0, 0);
+    wait_desc(&b);
+    faults(&b, 1, VA, F_FS_P);
+
+    /* The queue is empty, and can be disabled: what was fetched completes */
+    do {
+        drain(&b);
+        start_wait(&b);
+    } while (wait_is_pending(&b));
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), !=, b.waits);
+    g_assert(!wait_is_pending(&b));
+    set_reg(&b, GCMD, TE);
+    g_assert_cmphex(reg(&b, GSTS) & QIE, ==, 0);
+    g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, b.waits);
+    stop(&b);
+}
+
 static void test_no_dte(void)
 {
     Bench b = start();
@@ -2138,6 +2422,7 @@ static void test_page_request_time(void)
     send_request(&b, 1);
     queued = counter(&b, "prq.queued");
     desc(&b, D_DEV_PIOTLB | SID2 << 16 | 1ull << 32, VA);
+    flush_all_of(&b, 2, 1);
     wait_1ns(&b, WAIT_PD);
     g_assert_cmpuint(counter(&b, "prq.queued"), ==, queued);
     /* Its device-TLB invalidation does, of any page, to the unit */
@@ -2216,6 +2501,7 @@ static void test_page_request_time(void)
     qtest_system_reset(b.qts);
     step(&b);
     step(&b);
+    g_assert_cmpuint(counter(&b, "prq.refused"), ==, 0);
     g_assert_cmphex(reg(&b, PRS), ==, 0);
     g_assert_cmphex(get(&b, VTD + PQT), ==, 0);
     stop(&b);
@@ -2591,6 +2877,11 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/stale-device-tlb", test_stale_device_tlb);
     qtest_add_func("/vtd-sva/device-tlb-sizes", test_device_tlb_sizes);
     qtest_add_func("/vtd-sva/order", test_order);
+    qtest_add_func("/vtd-sva/time-out", test_time_out);
+    qtest_add_func("/vtd-sva/time-out-waits", test_time_out_waits);
+    qtest_add_func("/vtd-sva/time-out-others", test_time_out_others);
+    qtest_add_func("/vtd-sva/late-answer", test_late_answer);
+    qtest_add_func("/vtd-sva/fetch-ahead", test_fetch_ahead);
     qtest_add_func("/vtd-sva/no-dte", test_no_dte);
     qtest_add_func("/vtd-sva/page-request", test_page_request);
     qtest_add_func("/vtd-sva/page-request-time", test_page_request_time);
