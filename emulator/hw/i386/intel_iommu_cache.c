@@ -14,6 +14,15 @@
  * too, by SID and the PASIDs below them, and have no domain id: no invalidation
  * that selects by one is sure to be of them.
  *
+ * What may be fetched is, whether or not a request asks for it: on a miss also
+ * present neighbours of a PASID-directory or PASID-table entry, and of a page's
+ * entry those in the same 64 bytes that have their Accessed bit set. Which ones
+ * is seeded by x-seed. A PASID-table entry is read in pieces of 64 bits. One
+ * that is held may have been evicted, and its pieces read again, while software
+ * changed them (VT-d 6.5.3.3 has software clear P and invalidate first). What is
+ * not present when it begins to be read is not held, so that one that is made
+ * present last is always read whole.
+ *
  * Each hit is compared with memory. A hit that grants more than memory does,
  * or something else, is counted as stale. While software is between changing
  * an entry and the completion of its invalidation such a hit is legitimate, so
@@ -102,6 +111,8 @@ void vtd_cache_init(IntelIOMMUState *s)
     VTDSVA *sva = s->sva;
 
     qemu_mutex_init(&sva->lock);
+    iommu_choice_init(&sva->prefetch_choice, s->seed, "vtd.prefetch", 0);
+    iommu_choice_init(&sva->torn_choice, s->seed, "vtd.torn", 0);
     sva->ctx = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     sva->pdires = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
                                         g_free);
@@ -252,6 +263,7 @@ int vtd_cache_context(IntelIOMMUState *s, const VTDRequest *req,
 
 typedef struct VTDHeldPASID {
     VTDPASIDEntry pe;
+    uint64_t at;            /* where it is in memory */
     bool fpd;               /* there, or in the directory */
 } VTDHeldPASID;
 
@@ -277,6 +289,24 @@ const VTDPASIDEntry *vtd_cache_held_pasid(IntelIOMMUState *s, uint16_t sid,
     return hit ? &hit->pe : NULL;
 }
 
+static bool prefetches(IntelIOMMUState *s)
+{
+    return s->strict && (s->wild & VTD_WILD_PREFETCH);
+}
+
+static bool is_prefetched(VTDSVA *sva)
+{
+    return iommu_choice_below(&sva->prefetch_choice, 2);
+}
+
+static void hold(IntelIOMMUState *s, GHashTable *table, uint64_t key,
+                 const void *entry, size_t size)
+{
+    make_room(s, table);
+    g_hash_table_replace(table, g_memdup2(&key, sizeof(key)),
+                         g_memdup2(entry, size));
+}
+
 static int read_pdire(IntelIOMMUState *s, uint32_t pasid,
                       const VTDContextEntry *ce, uint64_t *pdire)
 {
@@ -294,6 +324,23 @@ static int read_pdire(IntelIOMMUState *s, uint32_t pasid,
         return VTD_FR_SM_PDIRE_RSVD;
     }
     return 0;
+}
+
+/* Neighbours of a directory entry, in the same 64 bytes */
+static void prefetch_pdires(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
+                            const VTDContextEntry *ce)
+{
+    VTDSVA *sva = s->sva;
+    uint32_t first = pasid >> 6 & ~7u, i;
+    uint64_t key, now;
+
+    for (i = first; prefetches(s) && i < first + 8; i++) {
+        key = pasid_key(sid, i);
+        if (i != pasid >> 6 && !read_pdire(s, i << 6, ce, &now) &&
+            !g_hash_table_contains(sva->pdires, &key) && is_prefetched(sva)) {
+            hold(s, sva->pdires, key, &now, sizeof(now));
+        }
+    }
 }
 
 /* As it is in memory, or as it was when it was found present */
@@ -314,9 +361,8 @@ static int find_pdire(IntelIOMMUState *s, const VTDRequest *req,
     if (!hit) {
         *pdire = now;
         if (!ret) {
-            make_room(s, sva->pdires);
-            g_hash_table_replace(sva->pdires, g_memdup2(&key, sizeof(key)),
-                                 g_memdup2(&now, sizeof(now)));
+            hold(s, sva->pdires, key, &now, sizeof(now));
+            prefetch_pdires(s, req->sid, pasid, ce);
         }
         return ret;
     }
@@ -334,8 +380,9 @@ static int read_pasid(uint64_t pdire, uint32_t pasid, VTDHeldPASID *held)
     VTDPASIDEntry *pe = &held->pe;
     int i;
 
-    if (!vtd_walk_read((pdire & VTD_PASID_TABLE_BASE_ADDR_MASK) +
-                       (pasid & 63) * sizeof(*pe), pe, sizeof(*pe))) {
+    held->at = (pdire & VTD_PASID_TABLE_BASE_ADDR_MASK) +
+               (pasid & 63) * sizeof(*pe);
+    if (!vtd_walk_read(held->at, pe, sizeof(*pe))) {
         return VTD_FR_PASID_TABLE_ACCESS_ERR;
     }
     for (i = 0; i < ARRAY_SIZE(pe->val); i++) {
@@ -343,6 +390,52 @@ static int read_pasid(uint64_t pdire, uint32_t pasid, VTDHeldPASID *held)
     }
     held->fpd |= !!(pe->val[0] & VTD_PASID_ENTRY_FPD);
     return pe->val[0] & VTD_PASID_ENTRY_P ? 0 : VTD_FR_PASID_ENTRY_P;
+}
+
+/* Neighbours of a PASID-table entry, in the same table */
+static void prefetch_pasids(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
+                            uint64_t pdire)
+{
+    VTDSVA *sva = s->sva;
+    uint32_t first = pasid & ~63u, i;
+    VTDHeldPASID now;
+    VTDSpace space;
+    uint64_t key;
+
+    for (i = first; prefetches(s) && i < first + 64; i++) {
+        key = pasid_key(sid, i);
+        now = (VTDHeldPASID) { .fpd = pdire & VTD_PASID_DIR_FPD };
+        if (i != pasid && !read_pasid(pdire, i, &now) &&
+            !vtd_sva_decode_pasid(s, i, &now.pe, &space) &&
+            !g_hash_table_contains(sva->pasids, &key) && is_prefetched(sva)) {
+            hold(s, sva->pasids, key, &now, sizeof(now));
+            sva->pasid_ahead++;
+        }
+    }
+}
+
+/*
+ * Is what is held read again? @now is what memory has. Some of its pieces become
+ * those that are held: these were read before software changed them.
+ */
+static bool reread(IntelIOMMUState *s, const VTDHeldPASID *held,
+                   VTDHeldPASID *now)
+{
+    VTDSVA *sva = s->sva;
+    int i;
+
+    if (!s->strict || !(s->wild & VTD_WILD_TORN) || now->at != held->at ||
+        iommu_choice_below(&sva->torn_choice, 4)) {
+        return false;
+    }
+    for (i = 0; i < ARRAY_SIZE(now->pe.val); i++) {
+        if (now->pe.val[i] != held->pe.val[i] &&
+            iommu_choice_below(&sva->torn_choice, 2)) {
+            now->pe.val[i] = held->pe.val[i];
+        }
+    }
+    sva->pasid_torn++;
+    return true;
 }
 
 /**
@@ -392,9 +485,8 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
         if (!req->fresh) {
             sva->pasid_miss += !req->silent;
             if (!ret) {
-                make_room(s, sva->pasids);
-                g_hash_table_replace(sva->pasids, g_memdup2(&key, sizeof(key)),
-                                     g_memdup2(&now, sizeof(now)));
+                hold(s, sva->pasids, key, &now, sizeof(now));
+                prefetch_pasids(s, req->sid, pasid, pdire);
             }
         }
         return ret;
@@ -404,6 +496,18 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
     if (ret || memcmp(&hit->pe, &now.pe, sizeof(now.pe))) {
         sva->stale_cfg++;
         trace_vtd_sva_stale_cfg("PASID entry", req->sid, pasid);
+        if ((!ret || ret == VTD_FR_PASID_ENTRY_P) && reread(s, hit, &now)) {
+            *fpd |= now.pe.val[0] & VTD_PASID_ENTRY_FPD;
+            ret = now.pe.val[0] & VTD_PASID_ENTRY_P ?
+                  vtd_sva_decode_pasid(s, pasid, &now.pe, space) :
+                  VTD_FR_PASID_ENTRY_P;
+            if (ret) {
+                g_hash_table_remove(sva->pasids, &key);
+            } else {
+                hold(s, sva->pasids, key, &now, sizeof(now));
+            }
+            return ret;
+        }
     }
     *fpd |= hit->fpd;
     return vtd_sva_decode_pasid(s, pasid, &hit->pe, space);
@@ -504,6 +608,38 @@ void vtd_cache_tlb_add(IntelIOMMUState *s, const VTDSpace *space, hwaddr addr,
         s->sva->conflict_tlb++;
     }
     add(s, s->sva->tlb, space, addr, mapping);
+}
+
+/**
+ * vtd_cache_tlb_prefetch - fetch neighbours of a page that a walk has found
+ * @s: IOMMU
+ * @req: the request that walked
+ * @space: the tables
+ * @mapping: the page
+ */
+void vtd_cache_tlb_prefetch(IntelIOMMUState *s, const VTDRequest *req,
+                            const VTDSpace *space, const VTDMapping *mapping)
+{
+    VTDSVA *sva = s->sva;
+    VTDRequest near = *req;
+    VTDMapping now;
+    uint64_t i;
+
+    if (!prefetches(s) || mapping->level != 1) {
+        return;
+    }
+    near.silent = true;
+    near.write = false;
+    for (i = 0; i < 8; i++) {
+        near.addr = (req->addr & level_mask(1) & ~(7ULL << 12)) | i << 12;
+        if ((near.addr ^ req->addr) >> 12 && is_prefetched(sva) &&
+            !lookup(sva->tlb, space, near.addr, 1) &&
+            !vtd_walk(s, &near, space, &now) && now.level == 1 &&
+            !vtd_is_msi_addr(now.addr, ~level_mask(1))) {
+            vtd_cache_tlb_add(s, space, near.addr, &now);
+            sva->tlb_ahead++;
+        }
+    }
 }
 
 /* Where a walk of memory as it is would be at @level: as a table entry */

@@ -95,9 +95,12 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         { "ctx.miss", &sva->ctx_miss },
         { "pasid.hit", &sva->pasid_hit },
         { "pasid.miss", &sva->pasid_miss },
+        { "pasid.ahead", &sva->pasid_ahead },
+        { "pasid.torn", &sva->pasid_torn },
         { "tlb.hit", &sva->tlb_hit },
         { "tlb.miss", &sva->tlb_miss },
         { "tlb.full", &sva->tlb_full },
+        { "tlb.ahead", &sva->tlb_ahead },
         { "psc.hit", &sva->psc_hit },
         { "psc.miss", &sva->psc_miss },
         { "stale.tlb", &sva->stale_tlb },
@@ -349,12 +352,6 @@ bool vtd_sva_held_space(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
     return vtd_sva_space(s, sid, pasid, space);
 }
 
-static bool is_interrupt_addr(uint64_t addr, uint64_t mask)
-{
-    return addr <= VTD_INTERRUPT_ADDR_LAST &&
-           (addr | mask) >= VTD_INTERRUPT_ADDR_FIRST;
-}
-
 /* Translate a request: 0 or a fault reason */
 static int translate(IntelIOMMUState *s, const VTDRequest *req,
                      IOMMUTLBEntry *out, bool *fpd)
@@ -385,7 +382,7 @@ static int translate(IntelIOMMUState *s, const VTDRequest *req,
         return ret;
     }
     if (space.pass) {
-        return is_interrupt_addr(req->addr, 0) ? VTD_FR_SM_INTERRUPT_ADDR : 0;
+        return vtd_is_msi_addr(req->addr, 0) ? VTD_FR_SM_INTERRUPT_ADDR : 0;
     }
 
     if (!req->fresh) {
@@ -406,11 +403,14 @@ static int translate(IntelIOMMUState *s, const VTDRequest *req,
     }
 
     mask = (1ULL << (12 + (mapping.level - 1) * VTD_LEVEL_BITS)) - 1;
-    if (is_interrupt_addr(mapping.addr, mask)) {
+    if (vtd_is_msi_addr(mapping.addr, mask)) {
         return VTD_FR_SM_INTERRUPT_ADDR;
     }
     if (!hit && !req->fresh) {
         vtd_cache_tlb_add(s, &space, req->addr, &mapping);
+        if (!req->silent) {
+            vtd_cache_tlb_prefetch(s, req, &space, &mapping);
+        }
     }
 
     out->iova = req->addr & ~mask;
@@ -437,7 +437,7 @@ static bool untranslated(IntelIOMMUState *s, const VTDRequest *req,
     bool fpd;
     int ret;
 
-    if (req->pasid == PCI_NO_PASID && is_interrupt_addr(req->addr, 0)) {
+    if (req->pasid == PCI_NO_PASID && vtd_is_msi_addr(req->addr, 0)) {
         /* No access to memory, and too long for an interrupt request */
         fpd = false;
         ret = VTD_FR_SM_INTERRUPT_ADDR;
@@ -497,7 +497,7 @@ static int inactive(IntelIOMMUState *s, PCIBus *bus, int devfn, uint32_t pasid,
         identity(addr, out);
         return 0;
     }
-    if (is_interrupt_addr(addr, 0)) {
+    if (vtd_is_msi_addr(addr, 0)) {
         return -EFAULT;
     }
     as = vtd_find_add_as(s, bus, devfn, PCI_NO_PASID);
@@ -572,7 +572,7 @@ static bool vtd_sva_check_translated(PCIBus *bus, void *opaque, int devfn,
     if (!ret && !(ce.lo & CE_DTE)) {
         ret = VTD_FR_SM_CE_DTE;
     }
-    if (!ret && is_interrupt_addr(addr, 0)) {
+    if (!ret && vtd_is_msi_addr(addr, 0)) {
         ret = VTD_FR_SM_INTERRUPT_ADDR;
     }
     if (ret && !fpd) {

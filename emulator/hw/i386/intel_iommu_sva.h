@@ -58,6 +58,8 @@ typedef struct VTDRequest {
 #define VTD_WILD_PRQ        (1u << 3)   /* page requests take their time */
 #define VTD_WILD_AHEAD      (1u << 4)   /* fetch past a wait without FN */
 #define VTD_WILD_ANSWER     (1u << 5)   /* devices take their time */
+#define VTD_WILD_PREFETCH   (1u << 6)   /* fetch neighbours of entries, too */
+#define VTD_WILD_TORN       (1u << 7)   /* read PASID entries in pieces */
 
 /* What a paging-structure entry and those above it allow */
 typedef struct VTDAccess {
@@ -130,6 +132,7 @@ typedef struct VTDPageRequest VTDPageRequest;
  */
 struct VTDSVA {
     QemuMutex lock;         /* of the five caches; taken last */
+    IOMMUChoice prefetch_choice, torn_choice;
     GHashTable *ctx;        /* uint16 SID -> VTDContextEntry */
     GHashTable *pdires;     /* SID, PASID >> 6 -> uint64 directory entry */
     GHashTable *pasids;     /* SID, PASID -> VTDHeldPASID */
@@ -167,8 +170,8 @@ struct VTDSVA {
     uint64_t evt[256];
     uint64_t evt_lost;
     uint64_t ctx_hit, ctx_miss;
-    uint64_t pasid_hit, pasid_miss;
-    uint64_t tlb_hit, tlb_miss, tlb_full;
+    uint64_t pasid_hit, pasid_miss, pasid_ahead, pasid_torn;
+    uint64_t tlb_hit, tlb_miss, tlb_full, tlb_ahead;
     uint64_t psc_hit, psc_miss;
     uint64_t stale_cfg, stale_tlb, stale_psc;
     uint64_t left_ctx, left_pasid, left_tlb, left_psc;
@@ -185,6 +188,12 @@ struct VTDSVA {
  * maybe its own, while it is at work.
  */
 #define VTD_MEMORY_ONLY ((MemTxAttrs) { .memory = true })
+
+static inline bool vtd_is_msi_addr(uint64_t addr, uint64_t mask)
+{
+    return addr <= VTD_INTERRUPT_ADDR_LAST &&
+           (addr | mask) >= VTD_INTERRUPT_ADDR_FIRST;
+}
 
 static inline uint32_t vtd_reg32(IntelIOMMUState *s, hwaddr at)
 {
@@ -242,6 +251,8 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
                     const VTDContextEntry *ce, VTDSpace *space, bool *fpd);
 const VTDPASIDEntry *vtd_cache_held_pasid(IntelIOMMUState *s, uint16_t sid,
                                           uint32_t pasid);
+void vtd_cache_tlb_prefetch(IntelIOMMUState *s, const VTDRequest *req,
+                            const VTDSpace *space, const VTDMapping *mapping);
 const VTDMapping *vtd_cache_tlb_find(IntelIOMMUState *s, const VTDRequest *req,
                                      const VTDSpace *space);
 void vtd_cache_tlb_add(IntelIOMMUState *s, const VTDSpace *space, hwaddr addr,

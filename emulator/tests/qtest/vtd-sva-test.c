@@ -1342,6 +1342,169 @@ static void test_conflict(void)
     stop(&b);
 }
 
+/* Present neighbours of what is read may be read, too, and are held then */
+static void test_prefetch(void)
+{
+    Bench b = start_with(",x-wild=64");
+    uint64_t root = one_page(&b, 1, 2, DATA), stale, misses;
+    int i, n;
+
+    for (i = 0; i < 8; i++) {
+        map(&b, root, VA + i * PAGE, (DATA + i * PAGE) | RW | A);
+    }
+    map(&b, root, VA + 8 * PAGE, DATA | RW | A);
+    map(&b, root, VA + 7 * PAGE, (DATA + 7 * PAGE) | RW);
+    for (i = 2; i < 63; i++) {
+        set_pe(&b, i, PE_P | PE_FS, 2, root);
+    }
+    set_pe(&b, 5, PE_P | PE_NESTED, 2, root);
+    put(&b, PDIR + 8, 0);
+    reaches(&b, 1, VA, DATA);
+    n = counter(&b, "pasid.ahead");
+    g_assert_cmpint(n, >, 10);
+    g_assert_cmpint(n, <, 60);
+    n = counter(&b, "tlb.ahead");
+    g_assert_cmpint(n, <=, 6);
+    left(&b, 0, 0, 0, 0);
+
+    /* Pages: those in the same 64 bytes, which have an Accessed bit */
+    misses = counter(&b, "tlb.miss");
+    for (i = 1; i < 9; i++) {
+        g_assert_cmpuint(dma_read(&b, 1, VA + i * PAGE), ==, SVADEV_STATUS_OK);
+    }
+    /* Of the last two neither; the misses fetch what is left, and more */
+    n += counter(&b, "tlb.miss") - misses - 2;
+    g_assert_cmpint(n, >=, 6 - (int)counter(&b, "tlb.ahead"));
+    g_assert_cmphex(get(&b, pte(&b, root, VA + 7 * PAGE)) & A, ==, A);
+    g_assert_cmpuint(counter(&b, "tlb.hit"), >, 0);
+    left(&b, 0, 0, 0, 0);
+
+    /* Entries of PASIDs that nothing has used are held */
+    for (i = 2; i < 64; i++) {
+        put(&b, pe_of(i), 0);
+    }
+    audit(&b);
+    n = counter(&b, "pasid.ahead");
+    g_assert_cmpuint(counter(&b, "left.pasid"), ==, n);
+    stale = 0;
+    for (i = 2; i < 63; i++) {
+        if (dma_read(&b, i, VA) == SVADEV_STATUS_OK) {
+            stale++;
+        } else {
+            put(&b, VTD + FRCD + 8, 1ull << 63);
+        }
+    }
+    g_assert_cmpuint(stale, ==, n);
+    /* What is not present, or wrong, is not */
+    faults(&b, 5, VA, F_PE_P);
+    faults(&b, 63, VA, F_PE_P);
+    desc(&b, D_PC | G(0) | 2 << 16, 0);
+    wait_desc(&b);
+    audit(&b);
+    g_assert_cmpuint(counter(&b, "left.pasid"), ==, 0);
+
+    /* Directory entries */
+    for (i = 2, n = 0; i < 16; i++) {
+        put(&b, PDIR + i * 8, PTAB2 | 1);
+    }
+    put(&b, PDIR + 8, PTAB2 | 1);
+    desc(&b, D_PC | G(3), 0);
+    wait_desc(&b);
+    set_pe(&b, 64, PE_P | PE_FS, 2, root);
+    reaches(&b, 64, VA, DATA);
+    qtest_memset(b.qts, PTAB3, 0, PAGE);
+    for (i = 2; i < 16; i++) {
+        put(&b, PDIR + i * 8, PTAB3 | 1);
+    }
+    for (i = 2; i < 16; i++) {
+        if (dma_read(&b, i << 6, VA) == SVADEV_STATUS_OK) {
+            g_assert_cmpint(i, <, 8);
+            n++;
+        } else {
+            put(&b, VTD + FRCD + 8, 1ull << 63);
+        }
+    }
+    g_assert_cmpint(n, >, 0);
+    g_assert_cmpint(n, <, 6);
+    stop(&b);
+}
+
+/* A PASID entry that is changed while it is present may be read in pieces */
+static void test_torn(void)
+{
+    Bench b = start_with(",x-wild=128");
+    uint64_t old = one_page(&b, 1, 2, DATA), new = new_table(&b);
+    int i, round, mixed = 0, is_new = 0, is_old = 0;
+
+    map(&b, new, VA, (DATA + PAGE) | RW);
+    for (round = 0; round < 64; round++) {
+        set_pe(&b, 1, PE_P | PE_FS, 2, old);
+        desc(&b, D_IOTLB | G(1), 0);
+        flush_pasid(&b, 2, 1);
+        flush_pasid(&b, 3, 1);
+        wait_desc(&b);
+        reaches(&b, 1, VA, DATA);
+        g_assert_cmpuint(counter(&b, "pasid.torn"), ==, mixed + is_new);
+
+        /* Domain and table in place; by DID 2 the IOTLB has the old page */
+        put(&b, pe_of(1) + 8, 3);
+        put(&b, pe_of(1) + 16, new);
+        put(&b, DATA, 0);
+        put(&b, DATA + PAGE, 0);
+        dma_write(&b, 1, VA, 1);
+        g_assert_cmphex(get(&b, DATA) + get(&b, DATA + PAGE), ==, 1);
+        i = counter(&b, "pasid.torn") - mixed - is_new;
+        if (!i) {
+            g_assert_cmphex(get(&b, DATA), ==, 1);
+            is_old++;
+            continue;
+        }
+        /* One of four: domain and table are each of the old or the new entry */
+        if (get(&b, DATA + PAGE)) {
+            is_new++;
+        } else {
+            mixed++;
+        }
+    }
+    g_test_message("old %d new %d mixed %d", is_old, is_new, mixed);
+    g_assert_cmpint(is_old, >, 0);
+    g_assert_cmpint(is_new, >, 0);
+    g_assert_cmpint(mixed, >, 0);
+    stop(&b);
+
+    /* The way that is always right */
+    b = start_with(",x-wild=192");
+    old = one_page(&b, 1, 2, DATA);
+    new = new_table(&b);
+    map(&b, new, VA, (DATA + PAGE) | RW);
+    for (round = 0; round < 64; round++) {
+        reaches(&b, 1, VA, DATA);
+        put(&b, pe_of(1), PE_FS);
+        if (dma_write(&b, 1, VA, 1) != SVADEV_STATUS_OK) {
+            expect_fault(&b, 1, VA, true, F_PE_P);
+        }
+        flush_pasid(&b, 2, 1);
+        flush_all_of(&b, 2, 1);
+        wait_desc(&b);
+        for (i = 0; i < 64; i += 8) {
+            put(&b, pe_of(1) + i, 0);
+            faults(&b, 1, VA, F_PE_P);
+        }
+        put(&b, pe_of(1) + 8, 3);
+        faults(&b, 1, VA, F_PE_P);
+        put(&b, pe_of(1) + 16, new);
+        faults(&b, 1, VA, F_PE_P);
+        put(&b, pe_of(1), PE_P | PE_FS);
+        reaches(&b, 1, VA, DATA + PAGE);
+        put(&b, pe_of(1), 0);
+        flush_pasid(&b, 3, 1);
+        flush_all_of(&b, 3, 1);
+        wait_desc(&b);
+        set_pe(&b, 1, PE_P | PE_FS, 2, old);
+    }
+    stop(&b);
+}
+
 #define WAIT_1MS    ",x-wait-ns=1000000"
 
 /* A wait descriptor completes later than the store to the tail register */
@@ -1959,6 +2122,36 @@ static void test_order(void)
         g_assert_cmpuint(counter(&b, "dev_tlb.early"), ==, early +
                          (!cases[i].dropped || !strcmp(cases[i].descs, "dpd")));
     }
+    stop(&b);
+}
+
+/* In a range, a device keeps only what the IOTLB still has against memory */
+static void test_order_pages(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), oks;
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        map(&b, root, VA + i * PAGE, (DATA + i * PAGE) | RW);
+        g_assert_cmpuint(ats_write(&b, 1, VA + i * PAGE, 1), ==,
+                         SVADEV_STATUS_OK);
+    }
+    map(&b, root, VA, (DATA + 8 * PAGE) | RW);
+    map(&b, root, VA + PAGE, (DATA + 9 * PAGE) | RW);
+    flush_pages(&b, 2, 1, VA, 0, 0);
+    flush_dev(&b, 1, 0, true);
+    flush_pages(&b, 2, 1, VA + PAGE, 0, 0);
+    wait_desc(&b);
+    oks = counter(&b, "ats.ok");
+    for (i = 0; i < 3; i++) {
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + i * PAGE,
+                                  2 + i), ==, SVADEV_STATUS_OK);
+        g_assert_cmpuint(counter(&b, "ats.ok") - oks, ==, 1 + i / 2);
+    }
+    g_assert_cmphex(get(&b, DATA + 8 * PAGE), ==, 2);
+    g_assert_cmphex(get(&b, DATA + PAGE), ==, 3);
+    g_assert_cmphex(get(&b, DATA + 2 * PAGE), ==, 4);
     stop(&b);
 }
 
@@ -2862,6 +3055,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/scopes", test_scopes);
     qtest_add_func("/vtd-sva/audit", test_audit);
     qtest_add_func("/vtd-sva/conflict", test_conflict);
+    qtest_add_func("/vtd-sva/prefetch", test_prefetch);
+    qtest_add_func("/vtd-sva/torn", test_torn);
     qtest_add_func("/vtd-sva/wait-time", test_wait_time);
     qtest_add_func("/vtd-sva/wait-seed", test_wait_seed);
     qtest_add_func("/vtd-sva/early", test_early);
@@ -2877,6 +3072,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/stale-device-tlb", test_stale_device_tlb);
     qtest_add_func("/vtd-sva/device-tlb-sizes", test_device_tlb_sizes);
     qtest_add_func("/vtd-sva/order", test_order);
+    qtest_add_func("/vtd-sva/order-pages", test_order_pages);
     qtest_add_func("/vtd-sva/time-out", test_time_out);
     qtest_add_func("/vtd-sva/time-out-waits", test_time_out_waits);
     qtest_add_func("/vtd-sva/time-out-others", test_time_out_others);
