@@ -47,6 +47,7 @@ static const char * const svt_forbidden[] = {
 	"vtd.stale.tlb", "vtd.stale.cfg", "vtd.stale.psc", "svadev0.stale.atc",
 	"svadev0.pri.unexpected", "svadev0.cfg.order", "vtd.cmd.bad",
 	"vtd.resp.unknown", "vtd.resp.auto", "vtd.prq.overflow",
+	"vtd.prq.late",
 	"vtd.evt.root_p", "vtd.evt.ctx_p", "vtd.evt.ctx_rsvd",
 	"vtd.evt.ctx_dte", "vtd.evt.ctx_paside", "vtd.evt.pasid_bound",
 	"vtd.evt.ctx_pre", "vtd.evt.pasid_rsvd", "vtd.evt.pasid_inv",

@@ -82,6 +82,7 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         { "cmd.dev_tlb", &sva->cmd[VTD_INV_DESC_DEVICE] },
         { "cmd.iec", &sva->cmd[VTD_INV_DESC_IEC] },
         { "cmd.wait", &sva->cmd[VTD_INV_DESC_WAIT] },
+        { "cmd.fence", &sva->cmd_fence },
         { "cmd.piotlb", &sva->cmd[VTD_INV_DESC_PIOTLB] },
         { "cmd.pasid", &sva->cmd[VTD_INV_DESC_PC] },
         { "cmd.dev_ptlb", &sva->cmd[VTD_INV_DESC_DEV_PIOTLB] },
@@ -177,16 +178,16 @@ void vtd_sva_fault(IntelIOMMUState *s, const VTDRequest *req, int reason)
     s->sva->evt[reason]++;
     trace_vtd_sva_fault(req->sid, req->pasid, req->addr, req->write, reason);
 
-    if (vtd_reg32(s, DMAR_FSTS_REG) & (VTD_FSTS_PFO | VTD_FSTS_PPF)) {
+    if (!vtd_report_frcd_fault(s, req->sid,
+                               VTD_FRCD_SID(req->sid) | VTD_FRCD_FR(reason) |
+                               (pp ? VTD_FRCD_PV(req->pasid) : 0) |
+                               VTD_FRCD_PP(pp) |
+                               (uint64_t)(pp && req->exec) << 30 |
+                               (uint64_t)(pp && req->priv) << 29 |
+                               (req->write ? 0 : VTD_FRCD_T),
+                               VTD_FRCD_FI(req->addr))) {
         s->sva->evt_lost++;
     }
-    vtd_report_frcd_fault(s, req->sid,
-                          VTD_FRCD_SID(req->sid) | VTD_FRCD_FR(reason) |
-                          (pp ? VTD_FRCD_PV(req->pasid) : 0) | VTD_FRCD_PP(pp) |
-                          (uint64_t)(pp && req->exec) << 30 |
-                          (uint64_t)(pp && req->priv) << 29 |
-                          (req->write ? 0 : VTD_FRCD_T),
-                          VTD_FRCD_FI(req->addr));
 }
 
 /* Faults that a page request may cure: an ATS request does not record them */
@@ -593,6 +594,7 @@ static bool vtd_sva_check_translated(PCIBus *bus, void *opaque, int devfn,
 int vtd_sva_check_pri(IntelIOMMUState *s, const VTDRequest *req,
                       VTDSpace *space, bool *fpd)
 {
+    VTDRequest tags = *req;
     VTDContextEntry ce = {};
     bool tables_fpd = false;
     int ret;
@@ -614,8 +616,12 @@ int vtd_sva_check_pri(IntelIOMMUState *s, const VTDRequest *req,
     if (req->pasid != PCI_NO_PASID && !(ce.lo & CE_PASIDE)) {
         return VTD_FR_SM_CE_PASIDE;
     }
-    /* The tables are software's business, but their tags are needed */
-    if (find_tables(s, req, &ce, space, &tables_fpd)) {
+    /*
+     * The tables are software's business, but their tags are needed. Software may
+     * be changing them, as a request takes its time: that is no stale hit.
+     */
+    tags.silent = true;
+    if (find_tables(s, &tags, &ce, space, &tables_fpd)) {
         space->fs = false;
     }
     return 0;

@@ -163,6 +163,7 @@ struct VTDSVA {
     IOMMUChoice request_choice;
 
     uint64_t cmd[16];
+    uint64_t cmd_fence;     /* wait descriptors with FN alone */
     uint64_t cmd_bad;
     uint64_t cmd_drain;
     uint64_t cmd_early;
@@ -206,7 +207,7 @@ static inline uint64_t vtd_reg64(IntelIOMMUState *s, hwaddr at)
 }
 
 /* intel_iommu.c */
-void vtd_report_frcd_fault(IntelIOMMUState *s, uint64_t source_id,
+bool vtd_report_frcd_fault(IntelIOMMUState *s, uint64_t source_id,
                            uint64_t hi, uint64_t lo);
 void vtd_generate_interrupt(IntelIOMMUState *s, hwaddr mesg_addr_reg,
                             hwaddr mesg_data_reg);

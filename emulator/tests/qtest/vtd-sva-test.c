@@ -51,6 +51,8 @@
 #define RTADDR          0x20
 #define CCMD            0x28
 #define FSTS            0x34
+#define  FSTS_PFO       (1u << 0)
+#define  FSTS_PPF       (1u << 1)
 #define  FSTS_IQE       (1u << 4)
 #define  FSTS_ITE       (1u << 6)
 #define IQH             0x80
@@ -69,6 +71,7 @@
 #define PEDATA          0xe4
 #define PEADDR          0xe8
 #define FRCD            0x220
+#define NR_FRCD         8
 
 /* Descriptors */
 #define D_CC            0x1
@@ -484,24 +487,58 @@ static void reaches(Bench *b, int pasid, uint64_t va, uint64_t pa)
 
 /* Faults */
 
-static void no_fault(Bench *b)
+static uint64_t frcd(int i)
 {
-    g_assert_cmphex(get(b, VTD + FRCD + 8) >> 63, ==, 0);
+    return VTD + FRCD + 16 * i;
 }
 
-static void expect_fault(Bench *b, int pasid, uint64_t va, bool write,
-                         uint8_t reason)
+/* FSTS but for FRI */
+static uint32_t fsts(Bench *b)
 {
-    uint64_t lo = get(b, VTD + FRCD), hi = get(b, VTD + FRCD + 8);
+    return reg(b, FSTS) & 0xff;
+}
+
+static void no_fault(Bench *b)
+{
+    int i;
+
+    for (i = 0; i < NR_FRCD; i++) {
+        g_assert_cmphex(get(b, frcd(i) + 8) >> 63, ==, 0);
+    }
+}
+
+static void clear_faults(Bench *b)
+{
+    int i;
+
+    for (i = 0; i < NR_FRCD; i++) {
+        put(b, frcd(i) + 8, 1ull << 63);
+    }
+    no_fault(b);
+}
+
+static void check_fault(Bench *b, int i, uint32_t sid, int pasid, uint64_t va,
+                        bool write, uint8_t reason)
+{
+    uint64_t lo = get(b, frcd(i)), hi = get(b, frcd(i) + 8);
 
     g_assert_cmphex(hi >> 63, ==, 1);
     g_assert_cmphex(extract64(hi, 32, 8), ==, reason);
-    g_assert_cmphex(extract64(hi, 0, 16), ==, SID);
+    g_assert_cmphex(extract64(hi, 0, 16), ==, sid);
     g_assert_cmphex(extract64(hi, 31, 1), ==, pasid >= 0);
     g_assert_cmphex(extract64(hi, 40, 20), ==, MAX(pasid, 0));
     g_assert_cmphex(extract64(hi, 62, 1), ==, !write);
     g_assert_cmphex(lo, ==, va & ~0xfffull);
-    put(b, VTD + FRCD + 8, 1ull << 63);
+}
+
+/* The one that FSTS refers to, and no other */
+static void expect_fault(Bench *b, int pasid, uint64_t va, bool write,
+                         uint8_t reason)
+{
+    int i = extract32(reg(b, FSTS), 8, 8);
+
+    check_fault(b, i, SID, pasid, va, write, reason);
+    put(b, frcd(i) + 8, 1ull << 63);
     no_fault(b);
 }
 
@@ -572,7 +609,7 @@ static Bench start(void)
 static void stop(Bench *b)
 {
     no_fault(b);
-    g_assert_cmphex(reg(b, FSTS), ==, 0);
+    g_assert_cmphex(fsts(b), ==, 0);
     qtest_quit(b->qts);
 }
 
@@ -595,6 +632,8 @@ static void test_caps(void)
     g_assert_cmphex(extract64(ecap, 46, 2), ==, 3);     /* SSTS, FSTS */
     g_assert_cmphex(extract64(ecap, 48, 1), ==, 1);     /* SMPWC */
     g_assert_cmphex(extract64(cap, 7, 1), ==, 0);       /* CM */
+    g_assert_cmphex(extract64(cap, 24, 10), ==, FRCD / 16);     /* FRO */
+    g_assert_cmphex(extract64(cap, 40, 8), ==, NR_FRCD - 1);    /* NFR */
     g_assert_cmphex(extract64(cap, 56, 1), ==, 1);      /* FS1GP */
     stop(&b);
 }
@@ -773,8 +812,63 @@ static void test_pasid_entry(void)
     set_queue(&b, 0, 0, 6, SVADEV_Q_MODE_PRIV);
     g_assert_cmpuint(start_op(&b, 0, 0, SVADEV_OP_READ, VA, 0), ==,
                      SVADEV_STATUS_FAULT);
-    g_assert_cmphex(extract64(get(&b, VTD + FRCD + 8), 29, 1), ==, 1);
+    g_assert_cmphex(extract64(get(&b, frcd(extract32(reg(&b, FSTS), 8, 8)) + 8),
+                              29, 1), ==, 1);
     expect_fault(&b, 6, VA, false, F_PE_SRE);
+    stop(&b);
+}
+
+static uint64_t fault_of(Bench *b, int dev, uint64_t va)
+{
+    set_queue(b, dev, 0, 2, 0);
+    return start_op(b, dev, 0, SVADEV_OP_READ, va, 0);
+}
+
+/* A fault of each of two functions is recorded, and one of each at a time */
+static void test_fault_records(void)
+{
+    Bench b = start();
+    int i;
+
+    g_assert_cmpuint(fault_of(&b, 0, VA), ==, SVADEV_STATUS_FAULT);
+    fault_of(&b, 1, VA + PAGE);
+    check_fault(&b, 0, SID, 2, VA, false, F_PE_P);
+    check_fault(&b, 1, SID2, 2, VA + PAGE, false, F_PE_P);
+    g_assert_cmphex(reg(&b, FSTS), ==, FSTS_PPF);
+    g_assert_cmpuint(counter(&b, "evt.lost"), ==, 0);
+    fault_of(&b, 1, VA);
+    check_fault(&b, 1, SID2, 2, VA + PAGE, false, F_PE_P);
+    g_assert_cmphex(reg(&b, FSTS), ==, FSTS_PPF);
+    g_assert_cmpuint(counter(&b, "evt.lost"), ==, 1);
+
+    /* The registers are used in turn, until one is still in use */
+    for (i = 0; i < NR_FRCD; i++) {
+        if (i != 1) {
+            put(&b, frcd(i) + 8, 1ull << 63);
+            g_assert_cmphex(get(&b, frcd(i) + 8) >> 63, ==, 0);
+            g_assert_cmphex(fsts(&b), ==, FSTS_PPF);
+            fault_of(&b, 0, VA + i * PAGE);
+            check_fault(&b, i ? (i + 1) & 7 : 2, SID, 2, VA + i * PAGE, false,
+                        F_PE_P);
+        }
+    }
+    set_reg(&b, FRCD + 12, 1u << 31);
+    g_assert_cmphex(fsts(&b), ==, FSTS_PPF);
+    fault_of(&b, 0, VA);
+    g_assert_cmphex(fsts(&b), ==, FSTS_PPF | FSTS_PFO);
+    /* No more until software acknowledges that */
+    set_reg(&b, FRCD + 16 + 12, 1u << 31);
+    fault_of(&b, 0, VA);
+    no_fault(&b);
+    g_assert_cmpuint(counter(&b, "evt.lost"), ==, 3);
+    set_reg(&b, FSTS, FSTS_PFO);
+    g_assert_cmphex(fsts(&b), ==, 0);
+    fault_of(&b, 0, VA);
+    check_fault(&b, 1, SID, 2, VA, false, F_PE_P);
+    g_assert_cmphex(reg(&b, FSTS), ==, FSTS_PPF | 1 << 8);
+    /* Written in whatever pieces */
+    qtest_writeq(b.qts, VTD + FRCD + 16 + 12, 1u << 31);
+    no_fault(&b);
     stop(&b);
 }
 
@@ -1391,7 +1485,7 @@ static void test_prefetch(void)
         if (dma_read(&b, i, VA) == SVADEV_STATUS_OK) {
             stale++;
         } else {
-            put(&b, VTD + FRCD + 8, 1ull << 63);
+            clear_faults(&b);
         }
     }
     g_assert_cmpuint(stale, ==, n);
@@ -1421,7 +1515,7 @@ static void test_prefetch(void)
             g_assert_cmpint(i, <, 8);
             n++;
         } else {
-            put(&b, VTD + FRCD + 8, 1ull << 63);
+            clear_faults(&b);
         }
     }
     g_assert_cmpint(n, >, 0);
@@ -1751,7 +1845,8 @@ static void test_wait(void)
     g_assert_cmphex(reg(&b, ICS), ==, 1);
     set_reg(&b, ICS, 1);
     g_assert_cmphex(reg(&b, ICS), ==, 0);
-    g_assert_cmpuint(counter(&b, "cmd.wait"), ==, 4);
+    g_assert_cmpuint(counter(&b, "cmd.wait"), ==, 3);
+    g_assert_cmpuint(counter(&b, "cmd.fence"), ==, 1);
     g_assert_cmpuint(counter(&b, "drain.done"), ==, 1);
     stop(&b);
 }
@@ -2175,9 +2270,9 @@ static void test_time_out(void)
     waits = b.waits;
     qtest_clock_step(b.qts, 9 * MS);
     g_assert(wait_is_pending(&b));
-    g_assert_cmphex(reg(&b, FSTS), ==, 0);
+    g_assert_cmphex(fsts(&b), ==, 0);
     qtest_clock_step(b.qts, 2 * MS);
-    g_assert_cmphex(reg(&b, FSTS), ==, FSTS_ITE);
+    g_assert_cmphex(fsts(&b), ==, FSTS_ITE);
     g_assert_cmpuint(counter(&b, "dev_tlb.timeout"), ==, 1);
     g_assert(!wait_is_pending(&b));
 
@@ -2187,7 +2282,7 @@ static void test_time_out(void)
     g_assert(wait_is_pending(&b));
     g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, waits - 1);
     set_reg(&b, FSTS, FSTS_ITE);
-    g_assert_cmphex(reg(&b, FSTS), ==, 0);
+    g_assert_cmphex(fsts(&b), ==, 0);
     drain(&b);
     g_assert_cmphex(qtest_readl(b.qts, STATUS), ==, b.waits);
 
@@ -2210,7 +2305,7 @@ static void test_time_out(void)
     flush_dev(&b, 1, VA, false);
     start_wait(&b);
     qtest_clock_step(b.qts, 11 * MS);
-    g_assert_cmphex(reg(&b, FSTS), ==, FSTS_ITE);
+    g_assert_cmphex(fsts(&b), ==, FSTS_ITE);
     set_reg(&b, FSTS, FSTS_ITE);
     stop(&b);
 }
@@ -2234,7 +2329,7 @@ static void test_time_out_waits(void)
             g_assert_cmpuint(qtest_readl(b.qts, STATUS + 4 * i), ==, 0);
         }
         qtest_clock_step(b.qts, 6 * MS);
-        g_assert_cmphex(reg(&b, FSTS), ==, FSTS_ITE);
+        g_assert_cmphex(fsts(&b), ==, FSTS_ITE);
         fetched = 8 - (b.tail - (get(&b, VTD + IQH) >> 5)) % QUEUE_LEN;
         g_assert_cmpint(fetched, >, 0);
         most = MAX(most, fetched);
@@ -2277,7 +2372,7 @@ static void test_time_out_others(void)
         }
         start_wait(&b);
         qtest_clock_step(b.qts, 11 * MS);
-        g_assert_cmphex(reg(&b, FSTS), ==, FSTS_ITE);
+        g_assert_cmphex(fsts(&b), ==, FSTS_ITE);
 
         for (j = 0; j < 2; j++) {
             put(&b, DATA, 0);
@@ -2367,9 +2462,9 @@ static void test_late_answer(void)
     flush_dev(&b, 1, VA, false);
     start_wait(&b);
     qtest_clock_step(b.qts, 49 * MS);
-    g_assert_cmphex(reg(&b, FSTS), ==, 0);
+    g_assert_cmphex(fsts(&b), ==, 0);
     qtest_clock_step(b.qts, 2 * MS);
-    g_assert_cmphex(reg(&b, FSTS), ==, FSTS_ITE);
+    g_assert_cmphex(fsts(&b), ==, FSTS_ITE);
     set_reg(&b, FSTS, FSTS_ITE);
     qtest_clock_step(b.qts, 60 * MS);
     stop(&b);
@@ -2446,7 +2541,7 @@ static void test_no_dte(void)
                      SVADEV_STATUS_OK);
     g_assert_cmphex(get(&b, DATA), ==, 1);
     g_assert_cmphex(counter(&b, "evt.ctx_dte"), >, 0);
-    put(&b, VTD + FRCD + 8, 1ull << 63);
+    clear_faults(&b);
     stop(&b);
 }
 
@@ -2835,14 +2930,14 @@ static void test_page_request_effects(void)
 
     reaches(&b, 1, VA, DATA);
 
-    /* One look at each table for the translation, one for the page request */
+    /* A look at each table for the translation, at one for the page request */
     set_queue(&b, 0, 1, 1, PRI);
     hits = counter(&b, "ctx.hit");
     misses = counter(&b, "pasid.hit");
     g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 9), ==,
                      SVADEV_STATUS_BUSY);
     g_assert_cmpuint(counter(&b, "ctx.hit"), ==, hits + 2);
-    g_assert_cmpuint(counter(&b, "pasid.hit"), ==, misses + 2);
+    g_assert_cmpuint(counter(&b, "pasid.hit"), ==, misses + 1);
     val1 = next_request(&b, &val0);
     map(&b, root, VA + PAGE, (DATA + PAGE) | RW);
     respond(&b, 1, extract64(val1, 3, 9), 0);
@@ -2941,7 +3036,7 @@ static void test_random(void)
     one_page(&b, 1, 2, DATA);
     set_queue(&b, 0, 1, 1, PRI);
 
-    for (at = 0; at < 0x230; at += 4) {
+    for (at = 0; at < 0x2a0; at += 4) {
         qtest_readl(b.qts, VTD + at);
         if (!(at & 7)) {
             get(&b, VTD + at);
@@ -2953,7 +3048,7 @@ static void test_random(void)
         val = (uint64_t)g_rand_int(rng) << 32 | g_rand_int(rng);
         switch (g_rand_int_range(rng, 0, 6)) {
         case 0:
-            at = g_rand_int_range(rng, 0, 0x240 / 4) * 4;
+            at = g_rand_int_range(rng, 0, 0x2b0 / 4) * 4;
             /* Not what makes the IOMMU read or write just anywhere */
             if (at != RTADDR && at != RTADDR + 4 && (at & ~7) != IQA &&
                 (at & ~7) != PQA) {
@@ -2963,7 +3058,7 @@ static void test_random(void)
             put(&b, VTD + PQA, not_memory[val % ARRAY_SIZE(not_memory)]);
             break;
         case 1:
-            at = g_rand_int_range(rng, 0, 0x240 / 8) * 8;
+            at = g_rand_int_range(rng, 0, 0x2b0 / 8) * 8;
             if (at != RTADDR && at != IQA && at != PQA) {
                 put(&b, VTD + at, val);
             }
@@ -3040,6 +3135,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/pasid-table", test_pasid_table);
     qtest_add_func("/vtd-sva/context", test_context);
     qtest_add_func("/vtd-sva/pasid-entry", test_pasid_entry);
+    qtest_add_func("/vtd-sva/fault-records", test_fault_records);
     qtest_add_func("/vtd-sva/pass-through", test_pass_through);
     qtest_add_func("/vtd-sva/second-stage", test_second_stage);
     qtest_add_func("/vtd-sva/walk", test_walk);

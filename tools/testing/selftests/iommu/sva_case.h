@@ -599,6 +599,7 @@ FIXTURE_TEARDOWN(sva)
 		    !strcmp(what, "resp.auto") ||
 		    !strcmp(what, "prq.overflow") ||
 		    !strcmp(what, "prq.refused") ||
+		    !strcmp(what, "prq.late") ||
 		    !strcmp(what, "pri.unexpected") ||
 		    !strcmp(what, "cfg.order") ||
 		    !strcmp(name, "smmu.evt.lost") ||

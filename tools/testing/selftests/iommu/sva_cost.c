@@ -77,7 +77,7 @@ TEST_F(sva, bind_and_unbind)
 {
 	static const struct limit
 		bind_limit = { "bind", { 2, 1 }, { 0, 0 } },
-		unbind_limit = { "unbind", { 4, 2 }, { 8, 3 } };
+		unbind_limit = { "unbind", { 4, 2 }, { 8, 2 } };
 	struct measure bind = MEASURE, unbind = MEASURE;
 	char path[32];
 	int i, fd;
@@ -145,7 +145,7 @@ TEST_F(sva, munmap_512_pages)
 TEST_F(sva, exit_and_unbind)
 {
 	static const struct limit limit = {
-		"exit, then unbind", { 6, 3 }, { 12, 4 }
+		"exit, then unbind", { 6, 3 }, { 12, 3 }
 	};
 	struct measure m = MEASURE;
 	struct gate ready;
