@@ -23,6 +23,13 @@ OBJECT_DECLARE_SIMPLE_TYPE(SVADevState, SVADEV)
  */
 #define SVADEV_PIECE            4096
 
+/* Page request groups that are outstanding at the same time */
+#define SVADEV_NR_GROUPS        512
+
+/* What the function chooses to do, property x-wild: see svadev.c */
+#define SVADEV_WILD_MIX         (1u << 0)
+#define SVADEV_WILD_ALL         SVADEV_WILD_MIX
+
 /* The operands of an operation: the writable registers of a queue page */
 typedef struct SVAOp {
     uint64_t op;
@@ -51,6 +58,8 @@ typedef struct SVAFlight {
     hwaddr addr;
     hwaddr len;
 } SVAFlight;
+
+typedef struct SVAGroup SVAGroup;
 
 typedef struct SVAQueue {
     SVADevState *dev;
@@ -86,6 +95,7 @@ typedef struct SVAQueue {
     uint64_t page;
     IOMMUAccessFlags page_access;
     unsigned nr_pages;
+    SVAGroup *group;            /* of which some requests are yet to be sent */
 
     QEMUTimer timer;
     PCISVAWaiter waiter;
@@ -102,12 +112,19 @@ typedef struct SVASpace {
 } SVASpace;
 
 /* A page request group: see svadev-pri.c */
-typedef struct SVAGroup {
+struct SVAGroup {
     SVAQueue *queue;            /* that waits, NULL if none does */
     uint32_t pasid;
-    unsigned requests;          /* counted against the allocation */
-    unsigned responses;         /* outstanding; 0: the index is free */
-} SVAGroup;
+    uint16_t prgi;
+    bool priv;
+    IOMMUAccessFlags access;
+    uint64_t page;              /* the first */
+    unsigned pages;
+    unsigned requests;          /* counted against the allocation; 0: unused */
+    unsigned times;             /* that these are sent */
+    unsigned sent;
+    unsigned responses;         /* outstanding */
+};
 
 struct SVADevState {
     PCIDevice parent_obj;
@@ -124,14 +141,17 @@ struct SVADevState {
     bool ats;
     bool pri;
     uint32_t atc_size;
+    uint32_t max_requests;      /* page requests outstanding */
+    uint32_t wild;              /* SVADEV_WILD_* */
     uint64_t seed;
     IOMMUChoice flies;          /* does a DMA take time, */
     IOMMUChoice flight_time;    /* and how long */
+    IOMMUChoice mixes;          /* do requests of other queues come next? */
+    IOMMUChoice many;           /* does a group take all requests? */
 
     GHashTable *spaces;         /* SVASpace by PASID */
     uint32_t atc_used;
-    SVAGroup groups[PCI_PRI_PRGI_MASK + 1];
-    unsigned next_group;
+    SVAGroup groups[SVADEV_NR_GROUPS];
     uint32_t outstanding;       /* page requests */
     bool pri_failed;            /* until the interface is enabled anew */
     uint32_t prg_pages;
@@ -161,6 +181,7 @@ struct SVADevState {
     uint64_t pri_req;
     uint64_t pri_group;
     uint64_t pri_stop;
+    uint64_t pri_many;
     uint64_t pri_refused;
     uint64_t pri_no_credit;
     uint64_t pri_lost;

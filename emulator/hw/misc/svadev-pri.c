@@ -6,12 +6,17 @@
  * to the group. The index of a group is free again when all responses to it
  * have come, so each can be told from what was not asked for.
  *
+ * What PCI Express leaves to the function: a group has the lowest index that is
+ * free, which may be in use for another PASID at the same time, and between
+ * two requests of a group there may be those of other queues, chosen by x-seed.
+ *
  * A test can have requests go wrong: see SVADEV_INJECT_*.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bitmap.h"
 #include "svadev-internal.h"
 #include "trace.h"
 
@@ -19,6 +24,8 @@
 #define SVADEV_LATE_NS          SCALE_MS
 /* Until a request that could not be sent is tried again */
 #define SVADEV_RETRY_NS         (10 * SCALE_US)
+/* One group of so many takes all requests that are left: SVADEV_INJECT_MANY */
+#define SVADEV_MANY             4
 
 /* The interface is disabled: is it stopped, too? */
 static void pri_update_stopped(SVADevState *s)
@@ -32,81 +39,59 @@ static void pri_update_stopped(SVADevState *s)
 
 static uint32_t pri_credit(SVADevState *s)
 {
-    uint32_t alloc = pcie_pri_get_req_alloc(PCI_DEVICE(s));
+    uint32_t alloc = MIN(pcie_pri_get_req_alloc(PCI_DEVICE(s)),
+                         s->max_requests);
 
     return alloc > s->outstanding ? alloc - s->outstanding : 0;
 }
 
-/* The index of a new group, -1 if all are in use */
-static int pri_new_index(SVADevState *s)
+/*
+ * A group that is not in use, with the lowest index that no other group of
+ * @pasid has: the PASID of a response tells apart those that share an index
+ * (PCIe 6.0, 10.4.1.1). NULL if all are in use.
+ */
+static SVAGroup *pri_new_group(SVADevState *s, uint32_t pasid)
 {
+    DECLARE_BITMAP(used, PCI_PRI_PRGI_MASK + 1) = {};
+    SVAGroup *group = NULL;
     unsigned i;
 
     for (i = 0; i < ARRAY_SIZE(s->groups); i++) {
-        unsigned prgi = (s->next_group + i) % ARRAY_SIZE(s->groups);
-
-        if (!s->groups[prgi].responses) {
-            s->next_group = prgi + 1;
-            return prgi;
+        if (!s->groups[i].requests) {
+            group = group ?: &s->groups[i];
+        } else if (s->groups[i].pasid == pasid) {
+            set_bit(s->groups[i].prgi, used);
         }
     }
 
-    return -1;
+    if (group) {
+        group->prgi = find_first_zero_bit(used, PCI_PRI_PRGI_MASK + 1);
+    }
+
+    return group;
 }
 
-/*
- * Send one group. Returns 0; -EIO if the last request of it was not taken;
- * -ECANCELED if a request had an effect on the function itself, such as a
- * reset, that ended the group.
- */
-static int pri_send_group(SVADevState *s, SVAQueue *q, uint32_t pasid,
-                          unsigned prgi, unsigned pages)
+static void pri_end_group(SVADevState *s, SVAGroup *group)
 {
-    bool tagged = pasid != PCI_NO_PASID;
-    unsigned i;
-    int ret = 0;
-
-    for (i = 0; i < pages; i++) {
-        ret = pci_pri_request_page(PCI_DEVICE(s), pasid,
-                                   tagged && svadev_queue_priv(q), false,
-                                   q->page + i * SVADEV_PIECE, i == pages - 1,
-                                   prgi, q->page_access & IOMMU_RO,
-                                   q->page_access & IOMMU_WO);
-        trace_svadev_pri_request(pasid, q->page + i * SVADEV_PIECE, prgi, ret);
-        if (ret) {
-            s->pri_refused++;
-        } else {
-            s->pri_req++;
-        }
-        if (!s->groups[prgi].responses) {
-            return -ECANCELED;
-        }
-    }
-
-    s->pri_group += !ret;
-
-    return ret ? -EIO : 0;
+    s->outstanding -= group->requests;
+    *group = (SVAGroup) {};
+    pri_update_stopped(s);
 }
 
 /*
- * Send the page request of a queue; @waits: the queue is for the response.
- * Returns 0; -EAGAIN if the function must not have more requests outstanding;
- * -EIO if the IOMMU or config space does not take the request; -ECANCELED if
- * nobody waits for a response any more.
+ * Prepare a group for the pages that @q has asked for last. Returns -EAGAIN if
+ * the function must not have more requests outstanding; -EIO if the IOMMU or
+ * config space does not allow ATS.
  */
-static int pri_send(SVAQueue *q, bool waits)
+static int pri_begin(SVAQueue *q, SVAGroup **out)
 {
     SVADevState *s = q->dev;
-    uint32_t pasid = s->inject & SVADEV_INJECT_NO_PASID ?
-                     PCI_NO_PASID : svadev_queue_pasid(q);
-    unsigned times = s->inject & SVADEV_INJECT_TWICE ? 2 : 1;
-    unsigned pages = MIN(q->nr_pages, pri_credit(s));
-    int prgi = pages ? pri_new_index(s) : -1;
-    unsigned sent = 0;
-    SVAGroup *group;
-    int ret;
+    bool tagged = !(s->inject & SVADEV_INJECT_NO_PASID);
+    uint32_t pasid = tagged ? svadev_queue_pasid(q) : PCI_NO_PASID;
+    uint32_t credit = pri_credit(s);
+    SVAGroup *group = credit ? pri_new_group(s, pasid) : NULL;
 
-    if (prgi < 0) {
+    if (!group) {
         s->pri_no_credit++;
         return -EAGAIN;
     }
@@ -116,65 +101,138 @@ static int pri_send(SVAQueue *q, bool waits)
         return -EIO;
     }
 
-    /* A response may come as soon as the request was sent */
-    group = &s->groups[prgi];
     *group = (SVAGroup) {
-        .queue = waits ? q : NULL,
         .pasid = pasid,
-        .requests = pages,
-        .responses = times,
+        .prgi = group->prgi,
+        .priv = tagged && svadev_queue_priv(q),
+        .access = q->page_access,
+        .page = q->page,
+        .pages = MIN(q->nr_pages, credit),
+        .times = s->inject & SVADEV_INJECT_TWICE ? 2 : 1,
     };
-    s->outstanding += pages;
-
-    while (times--) {
-        ret = pri_send_group(s, q, pasid, prgi, pages);
-        if (ret == -ECANCELED) {
-            return ret;
-        } else if (ret) {
-            group->responses--;
-        } else {
-            sent++;
-        }
+    group->requests = group->pages;
+    if ((s->inject & SVADEV_INJECT_MANY) &&
+        !iommu_choice_below(&s->many, SVADEV_MANY)) {
+        group->requests = credit;
+        s->pri_many++;
     }
+    s->outstanding += group->requests;
+    *out = group;
 
-    if (!sent) {
-        *group = (SVAGroup) {};
-        s->outstanding -= pages;
-    }
-
-    return sent ? 0 : -EIO;
+    return 0;
 }
 
-/* Send what svadev_pri_request() has prepared, or try again later */
-void svadev_pri_send(SVAQueue *q)
+/*
+ * Send the next request of a group. Returns -ECANCELED if that had an effect on
+ * the function itself, such as a reset, that ended the group.
+ */
+static int pri_send_one(SVADevState *s, SVAGroup *group)
+{
+    unsigned i = group->sent++ % group->requests;
+    bool last = i == group->requests - 1;
+    uint64_t page = group->page + i % group->pages * SVADEV_PIECE;
+    int ret;
+
+    /* From now on a response may come, but not inside of the call */
+    group->responses += last;
+    ret = pci_pri_request_page(PCI_DEVICE(s), group->pasid, group->priv, false,
+                               page, last, group->prgi,
+                               group->access & IOMMU_RO,
+                               group->access & IOMMU_WO);
+    if (!group->requests) {
+        return -ECANCELED;
+    }
+
+    trace_svadev_pri_request(group->pasid, page, group->prgi, ret);
+    if (ret) {
+        s->pri_refused++;
+        group->responses -= last;
+    } else {
+        s->pri_req++;
+        s->pri_group += last;
+    }
+
+    return 0;
+}
+
+/*
+ * Send @all of the requests of a group, or so many that those of other queues
+ * come in between. Returns 0; -EINPROGRESS if there are more; -EIO if the last
+ * one was not taken; -ECANCELED if the group was ended.
+ */
+static int pri_send_some(SVADevState *s, SVAGroup *group, bool all)
+{
+    unsigned total = group->requests * group->times;
+
+    /* More requests than pages overflow a queue if they come in a burst */
+    all |= group->requests > group->pages || !(s->wild & SVADEV_WILD_MIX);
+
+    do {
+        if (pri_send_one(s, group)) {
+            return -ECANCELED;
+        }
+    } while (group->sent < total &&
+             (all || group->sent >= group->requests ||
+              iommu_choice_below(&s->mixes, 2)));
+
+    if (group->sent < total) {
+        return -EINPROGRESS;
+    }
+    if (!group->responses) {
+        pri_end_group(s, group);
+        return -EIO;
+    }
+
+    return 0;
+}
+
+/* Go on with what svadev_pri_request() has prepared */
+static void pri_send(SVAQueue *q, bool all)
 {
     uint64_t delay_ns = SVADEV_RETRY_NS;
     SVADevState *s = q->dev;
-    int ret;
+    int ret = 0;
 
-    if (q->disable || s->pri_failed || !pcie_pri_enabled(PCI_DEVICE(s)) ||
-        !pcie_pri_get_req_alloc(PCI_DEVICE(s))) {
+    if (q->group) {
+        /* To be ended, even if the queue is disabled (PCIe 6.0, 10.4.1.2) */
+    } else if (q->disable || s->pri_failed ||
+               !pcie_pri_enabled(PCI_DEVICE(s)) ||
+               !pcie_pri_get_req_alloc(PCI_DEVICE(s))) {
         svadev_queue_answered(q, false);
         return;
-    }
-
-    q->state = SVAQ_PAGED;
-    if (s->inject & SVADEV_INJECT_LOST) {
+    } else if (s->inject & SVADEV_INJECT_LOST) {
         s->pri_lost++;
         delay_ns = SVADEV_LATE_NS;
         ret = -EIO;
     } else {
-        ret = pri_send(q, true);
+        ret = pri_begin(q, &q->group);
     }
 
+    q->state = SVAQ_PAGED;
+    if (!ret) {
+        q->group->queue = q;
+        ret = pri_send_some(s, q->group, all);
+    }
     if (q->state != SVAQ_PAGED) {
         return;
     }
+    if (ret == -EINPROGRESS) {
+        svadev_queue_wait(q, SVAQ_LATE, 0);
+        return;
+    }
+
+    q->group = NULL;
     if (ret == -EIO && q->retries++ >= s->max_retries) {
         svadev_queue_answered(q, true);
     } else if (ret) {
         svadev_queue_wait(q, SVAQ_LATE, delay_ns);
     }
+}
+
+/* The timer of a queue that is SVAQ_LATE has expired */
+void svadev_pri_send(SVAQueue *q)
+{
+    pri_send(q, false);
 }
 
 /*
@@ -212,6 +270,8 @@ static void pri_forget(SVADevState *s)
 
         s->groups[i] = (SVAGroup) {};
         if (q) {
+            q->group = NULL;
+            timer_del(&q->timer);
             svadev_queue_answered(q, false);
         }
     }
@@ -220,10 +280,25 @@ static void pri_forget(SVADevState *s)
     pri_update_stopped(s);
 }
 
+/* The group that a response is for, NULL if none is due */
+static SVAGroup *pri_find_group(SVADevState *s, uint32_t pasid, uint16_t prgi)
+{
+    unsigned i;
+
+    for (i = 0; i < ARRAY_SIZE(s->groups); i++) {
+        if (s->groups[i].responses && s->groups[i].pasid == pasid &&
+            s->groups[i].prgi == prgi) {
+            return &s->groups[i];
+        }
+    }
+
+    return NULL;
+}
+
 void svadev_pri_respond(SVASpace *space, const IOMMUPRIResponse *response)
 {
     SVADevState *s = space->dev;
-    SVAGroup *group = &s->groups[response->prgi & PCI_PRI_PRGI_MASK];
+    SVAGroup *group = pri_find_group(s, space->pasid, response->prgi);
     SVAQueue *q;
 
     trace_svadev_pri_response(space->pasid, response->prgi, response->code);
@@ -232,8 +307,7 @@ void svadev_pri_respond(SVASpace *space, const IOMMUPRIResponse *response)
         return;
     }
 
-    if (!group->responses || group->pasid != space->pasid ||
-        (response->prgi & ~PCI_PRI_PRGI_MASK)) {
+    if (!group) {
         s->pri_unexpected++;
         pcie_pri_set_error(PCI_DEVICE(s), PCI_PRI_STATUS_UPRGI);
         return;
@@ -250,8 +324,7 @@ void svadev_pri_respond(SVASpace *space, const IOMMUPRIResponse *response)
     q = group->queue;
     group->queue = NULL;
     if (!--group->responses) {
-        s->outstanding -= group->requests;
-        pri_update_stopped(s);
+        pri_end_group(s, group);
     }
 
     if (response->code == IOMMU_PRI_RESP_SUCCESS) {
@@ -270,7 +343,7 @@ bool svadev_pri_pending(SVADevState *s, uint32_t pasid)
     unsigned i;
 
     for (i = 0; i < ARRAY_SIZE(s->groups); i++) {
-        if (s->groups[i].responses && s->groups[i].pasid == pasid) {
+        if (s->groups[i].requests && s->groups[i].pasid == pasid) {
             return true;
         }
     }
@@ -282,30 +355,46 @@ bool svadev_pri_pending(SVADevState *s, uint32_t pasid)
 void svadev_pri_queue_disabled(SVAQueue *q)
 {
     SVADevState *s = q->dev;
+    SVAGroup *group;
 
     if (!(q->mode & SVADEV_Q_MODE_ATS) || s->pri_failed) {
         return;
     }
 
-    if ((s->inject & SVADEV_INJECT_AFTER) && q->nr_pages) {
-        pri_send(q, false);
+    if ((s->inject & SVADEV_INJECT_AFTER) && q->nr_pages &&
+        !pri_begin(q, &group)) {
+        pri_send_some(s, group, true);
     }
 
-    /* It tells that a PASID is not used any more */
-    if ((s->inject & SVADEV_INJECT_STOP) &&
-        (q->pasid & SVADEV_Q_PASID_VALID) &&
-        !pci_pri_request_page(PCI_DEVICE(s), svadev_queue_pasid(q), false,
+    if (!(s->inject & SVADEV_INJECT_STOP) ||
+        !(q->pasid & SVADEV_Q_PASID_VALID)) {
+        return;
+    }
+
+    /* It says that the PASID is no longer used: it comes behind all requests */
+    if (q->group) {
+        timer_del(&q->timer);
+        pri_send(q, true);
+    }
+    if (!pci_pri_request_page(PCI_DEVICE(s), svadev_queue_pasid(q), false,
                               false, 0, true, 0, false, false)) {
         s->pri_stop++;
     }
 }
 
-/* A response will find nobody waiting */
+/*
+ * No queue waits for the responses any more. A group of which the last request
+ * was not sent gets none: its index is free.
+ */
 void svadev_pri_queue_reset(SVAQueue *q)
 {
     SVADevState *s = q->dev;
     unsigned i;
 
+    if (q->group) {
+        pri_end_group(s, q->group);
+        q->group = NULL;
+    }
     for (i = 0; i < ARRAY_SIZE(s->groups); i++) {
         if (s->groups[i].queue == q) {
             s->groups[i].queue = NULL;
@@ -330,5 +419,4 @@ void svadev_pri_reset(SVADevState *s)
 {
     pri_forget(s);
     s->pri_failed = false;
-    s->next_group = 0;
 }

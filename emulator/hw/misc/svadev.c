@@ -13,10 +13,11 @@
  *
  *   -device svadev[,nr-queues=16][,pasid-width=16][,pasid-exec=on]
  *          [,pasid-priv=on][,ats=off][,pri=off][,atc-size=65536][,x-seed=1]
- *          ,addr=...
+ *          [,max-requests=512][,x-wild=1],addr=...
  *
  * What PCI Express leaves to the function it chooses at random, repeatably by
- * x-seed: see iommu-choice.h.
+ * x-seed: see iommu-choice.h. x-wild is for tests that need to know: without
+ * bit 0 the requests of a page request group come in one go.
  *
  * It is a root complex integrated endpoint if plugged into pcie.0. The
  * registers are in standard-headers/misc/svadev.h. What that leaves open:
@@ -54,11 +55,13 @@
 #define SVADEV_EXT_CAP_OFFSET   PCI_CONFIG_SPACE_SIZE
 #define SVADEV_DEFAULT_RETRIES  64
 #define SVADEV_DEFAULT_ATC_SIZE 65536
-#define SVADEV_MAX_REQUESTS     512
+#define SVADEV_DEFAULT_REQUESTS 512
+#define SVADEV_MAX_REQUESTS     65536
 #define SVADEV_INJECT_MASK                              \
     (SVADEV_INJECT_LATE | SVADEV_INJECT_LOST |          \
      SVADEV_INJECT_TWICE | SVADEV_INJECT_NO_PASID |     \
-     SVADEV_INJECT_AFTER | SVADEV_INJECT_STOP)
+     SVADEV_INJECT_AFTER | SVADEV_INJECT_STOP |         \
+     SVADEV_INJECT_MANY)
 #define SVADEV_QUEUE_BLOCK      (SVADEV_QUEUE(1) - SVADEV_QUEUE(0))
 
 QEMU_BUILD_BUG_ON(SVADEV_QUEUE(SVADEV_MAX_QUEUES) > SVADEV_STATS);
@@ -489,6 +492,7 @@ static bool svadev_register_stats(SVADevState *s, Error **errp)
         { "pri.req", &s->pri_req },
         { "pri.group", &s->pri_group },
         { "pri.stop", &s->pri_stop },
+        { "pri.many", &s->pri_many },
         { "pri.refused", &s->pri_refused },
         { "pri.no_credit", &s->pri_no_credit },
         { "pri.lost", &s->pri_lost },
@@ -521,7 +525,7 @@ static void svadev_add_ext_caps(SVADevState *s)
 
     if (s->pri) {
         /* Responses are told apart by PASID as well as by index */
-        pcie_pri_init(pci, offset, SVADEV_MAX_REQUESTS, s->pasid_width);
+        pcie_pri_init(pci, offset, s->max_requests, s->pasid_width);
     }
 }
 
@@ -545,6 +549,12 @@ static void svadev_realize(PCIDevice *pci, Error **errp)
 
     if (s->pri && !s->ats) {
         error_setg(errp, "svadev: pri=on needs ats=on");
+        return;
+    }
+
+    if (s->max_requests < 1 || s->max_requests > SVADEV_MAX_REQUESTS) {
+        error_setg(errp, "svadev: max-requests must be 1 to %d",
+                   SVADEV_MAX_REQUESTS);
         return;
     }
 
@@ -573,6 +583,8 @@ static void svadev_realize(PCIDevice *pci, Error **errp)
     iommu_choice_init(&s->flies, s->seed, "svadev.flies", pci->devfn);
     iommu_choice_init(&s->flight_time, s->seed, "svadev.flight_time",
                       pci->devfn);
+    iommu_choice_init(&s->mixes, s->seed, "svadev.mixes", pci->devfn);
+    iommu_choice_init(&s->many, s->seed, "svadev.many", pci->devfn);
     svadev_atc_init(s);
     iommu_stats_set_audit(OBJECT(s), svadev_atc_audit, s);
     s->queues = g_new0(SVAQueue, s->nr_queues);
@@ -687,6 +699,9 @@ static const Property svadev_properties[] = {
     DEFINE_PROP_BOOL("pri", SVADevState, pri, false),
     DEFINE_PROP_UINT32("atc-size", SVADevState, atc_size,
                        SVADEV_DEFAULT_ATC_SIZE),
+    DEFINE_PROP_UINT32("max-requests", SVADevState, max_requests,
+                       SVADEV_DEFAULT_REQUESTS),
+    DEFINE_PROP_UINT32("x-wild", SVADevState, wild, SVADEV_WILD_ALL),
     DEFINE_PROP_UINT64("x-seed", SVADevState, seed, 1),
 };
 

@@ -1321,6 +1321,21 @@ static void test_ats_capabilities(void)
     qtest_quit(d.qts);
 }
 
+/* How many page requests a function may have outstanding */
+static void test_max_requests(void)
+{
+    Dev d = start("-device svadev,addr=3,ats=on,pri=on,max-requests=4096 "
+                  "-device svadev,addr=4,ats=on,pri=on,max-requests=1");
+    Dev e = find_dev(d.qts, d.machine, 1);
+
+    g_assert_cmpuint(qtest_readl(d.qts, d.cfg + PCI_PRI_MAX_REQ +
+                                 ext_cap(&d, PCI_EXT_CAP_ID_PRI)), ==, 4096);
+    g_assert_cmpuint(qtest_readl(e.qts, e.cfg + PCI_PRI_MAX_REQ +
+                                 ext_cap(&e, PCI_EXT_CAP_ID_PRI)), ==, 1);
+
+    qtest_quit(d.qts);
+}
+
 /* What software does to config space in an order that PCI Express forbids */
 static void test_config_order(void)
 {
@@ -1439,7 +1454,7 @@ static void test_ats_mode(void)
     ctrl_write(&d, SVADEV_PRG_PAGES, 0xffffffff);
     g_assert_cmpuint(ctrl_read(&d, SVADEV_PRG_PAGES), ==, SVADEV_PRG_PAGES_MAX);
     ctrl_write(&d, SVADEV_INJECT, 0xffffffff);
-    g_assert_cmphex(ctrl_read(&d, SVADEV_INJECT), ==, 0x3f);
+    g_assert_cmphex(ctrl_read(&d, SVADEV_INJECT), ==, 0x7f);
     ctrl_write(&d, SVADEV_RESET, 1);
     g_assert_cmpuint(ctrl_read(&d, SVADEV_PRG_PAGES), ==, 1);
     g_assert_cmphex(ctrl_read(&d, SVADEV_INJECT), ==, 0);
@@ -1467,7 +1482,7 @@ static void test_ats_without_iommu(void)
 
     for (i = 0; i < 2 * ARRAY_SIZE(misses); i++) {
         queue_write(&d, 0, SVADEV_Q_CTRL, 0);
-        ctrl_write(&d, SVADEV_INJECT, i < ARRAY_SIZE(misses) ? 0 : 0x3f);
+        ctrl_write(&d, SVADEV_INJECT, i < ARRAY_SIZE(misses) ? 0 : 0x7f);
         mode(&d, SVADEV_Q_MODE_ATS | misses[i % ARRAY_SIZE(misses)]);
         enable(&d, 0, SVADEV_Q_PASID_VALID | 1);
         g_assert_cmpuint(run(&d, 0, SVADEV_OP_READ, d.machine->ram, 0, 8, 0),
@@ -1499,6 +1514,7 @@ int main(int argc, char **argv)
     qtest_add_func("/svadev/pasid/width", test_pasid_width);
     qtest_add_func("/svadev/pasid/no-iommu", test_pasid_without_iommu);
     qtest_add_func("/svadev/ats/capabilities", test_ats_capabilities);
+    qtest_add_func("/svadev/max-requests", test_max_requests);
     qtest_add_func("/svadev/config-order", test_config_order);
     qtest_add_func("/svadev/function-reset", test_function_reset);
     qtest_add_func("/svadev/ats/off", test_ats_off);

@@ -567,13 +567,14 @@ static Bench start_with(const char *props)
     Bench b = { .next_table = TABLES };
 
     b.qts = qtest_initf("-M q35 -cpu max -m 128M -bios %s -nodefaults "
+                        "-global svadev.x-wild=0 -global svadev.x-seed=%s "
                         "-device intel-iommu,id=dmar0," SVM ",x-wild=0,"
                         "x-seed=%s%s "
                         "-device svadev,id=dev0,addr=%d,nr-queues=%d,"
                         "ats=on,pri=on "
                         "-device svadev,id=dev1,addr=%d,nr-queues=%d,"
-                        "ats=on,pri=on", firmware, seed(), props, SLOT, NR_QUEUES,
-                        SLOT + 1, NR_QUEUES);
+                        "ats=on,pri=on", firmware, seed(), seed(), props, SLOT,
+                        NR_QUEUES, SLOT + 1, NR_QUEUES);
 
     /* Let config space be seen */
     qtest_outl(b.qts, 0xcf8, 0x80000064);
@@ -2829,6 +2830,205 @@ static void test_page_request_overflow(void)
     stop(&b);
 }
 
+/* Start an operation on @pages pages, but let no time pass */
+static void begin_fill(Bench *b, int q, uint64_t va, unsigned pages)
+{
+    put(b, page_reg(0, q, SVADEV_OP), SVADEV_OP_FILL);
+    put(b, page_reg(0, q, SVADEV_DST), va);
+    put(b, page_reg(0, q, SVADEV_LEN), pages * PAGE);
+    put(b, page_reg(0, q, SVADEV_VALUE), q);
+    put(b, page_reg(0, q, SVADEV_GO), SVADEV_GO_START);
+}
+
+/* The next request is the last of its group: which has index @prgi, for @va */
+static void expect_request(Bench *b, int pasid, uint16_t prgi, uint64_t va)
+{
+    uint64_t val0, val1 = next_request(b, &val0);
+
+    g_assert_cmphex(extract64(val0, 32, 20), ==, pasid);
+    g_assert_cmphex(extract64(val1, 3, 9), ==, prgi);
+    g_assert_cmphex(val1 & ~0xfffull, ==, va);
+    g_assert_cmphex(val1 & 1 << 2, !=, 0);
+}
+
+/* A group has the lowest index that its PASID has free, at once */
+static void test_page_request_index(void)
+{
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), root2 = one_page(&b, 2, 3, DATA);
+    int i;
+
+    set_queue(&b, 0, 1, 1, PRI);
+    set_queue(&b, 0, 2, 1, PRI);
+    set_queue(&b, 0, 3, 2, PRI);
+    begin_fill(&b, 1, VA + PAGE, 1);
+    step(&b);
+    begin_fill(&b, 2, VA + 2 * PAGE, 1);
+    step(&b);
+    begin_fill(&b, 3, VA + 3 * PAGE, 1);
+    step(&b);
+    expect_request(&b, 1, 0, VA + PAGE);
+    expect_request(&b, 1, 1, VA + 2 * PAGE);
+    expect_request(&b, 2, 0, VA + 3 * PAGE);
+
+    /* A response is for the group of its PASID */
+    map(&b, root2, VA + 3 * PAGE, (DATA + 3 * PAGE) | RW);
+    respond(&b, 2, 0, 0);
+    step(&b);
+    for (i = 1; i <= 3; i++) {
+        g_assert_cmpuint(status(&b, i), ==, i == 3 ? SVADEV_STATUS_OK :
+                                                     SVADEV_STATUS_BUSY);
+    }
+    g_assert_cmpuint(dev_counter(&b, "pri.unexpected"), ==, 0);
+
+    for (i = 4; i < 8; i++) {
+        map(&b, root, VA + (i == 4 ? 1 : i - 1) * PAGE, DATA | RW);
+        respond(&b, 1, 0, 0);
+        step(&b);
+        g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_OK);
+        begin_fill(&b, 1, VA + i * PAGE, 1);
+        step(&b);
+        expect_request(&b, 1, 0, VA + i * PAGE);
+    }
+    respond(&b, 1, 0, 1);
+    map(&b, root, VA + 2 * PAGE, DATA | RW);
+    respond(&b, 1, 1, 0);
+    step(&b);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_FAULT);
+    g_assert_cmpuint(status(&b, 2), ==, SVADEV_STATUS_OK);
+    g_assert_cmpuint(dev_counter(&b, "pri.unexpected"), ==, 0);
+    respond(&b, 1, 1, 0);
+    step(&b);
+    g_assert_cmpuint(dev_counter(&b, "pri.unexpected"), ==, 1);
+    stop(&b);
+}
+
+/* Groups of eight pages of two queues; how often is the next of the other? */
+static unsigned mixed_groups(const char *props)
+{
+    Bench b = start_with(props);
+    uint64_t root = one_page(&b, 1, 2, DATA), base[2], val0, val1;
+    unsigned got[2] = {}, changes = 0, last = 2, prgi;
+    int i;
+
+    qtest_writel(b.qts, MMIO + SVADEV_PRG_PAGES, 8);
+    for (i = 0; i < 2; i++) {
+        set_queue(&b, 0, i + 1, 1, PRI);
+        base[i] = VA + (1 + i) * 8 * PAGE;
+        begin_fill(&b, i + 1, base[i], 8);
+    }
+    step(&b);
+
+    for (i = 0; i < 16; i++) {
+        val1 = next_request(&b, &val0);
+        prgi = extract64(val1, 3, 9);
+        g_assert_cmpuint(prgi, <, 2);
+        g_assert_cmphex(val1 & ~0xfffull, ==, base[prgi] + got[prgi] * PAGE);
+        map(&b, root, val1 & ~0xfffull, (DATA + i * PAGE) | RW);
+        g_assert_cmphex(extract64(val1, 2, 1), ==, ++got[prgi] == 8);
+        changes += prgi != last;
+        last = prgi;
+    }
+    g_assert_cmphex(get(&b, VTD + PQH), ==, get(&b, VTD + PQT));
+    for (i = 0; i < 2; i++) {
+        respond(&b, 1, i, 0);
+        step(&b);
+        g_assert_cmpuint(status(&b, i + 1), ==, SVADEV_STATUS_OK);
+    }
+    stop(&b);
+    return changes;
+}
+
+static void test_page_request_mixed(void)
+{
+    g_assert_cmpuint(mixed_groups(""), ==, 2);
+    g_assert_cmpuint(mixed_groups(" -global svadev.x-wild=1"), >, 2);
+}
+
+/* A group is sent to its end although its queue is disabled, not if it is reset */
+static void test_page_request_cut(void)
+{
+    Bench b = start_with(" -global svadev.x-wild=1");
+    uint64_t val0, val1;
+    bool last = false, cut = false;
+    uint32_t pqt;
+    int i;
+
+    one_page(&b, 1, 2, DATA);
+    qtest_writel(b.qts, MMIO + SVADEV_PRG_PAGES, 32);
+    set_queue(&b, 0, 1, 1, PRI);
+    begin_fill(&b, 1, VA + 32 * PAGE, 32);
+    while (get(&b, VTD + PQT) == get(&b, VTD + PQH)) {
+        qtest_clock_step(b.qts, 1000);
+    }
+    set_queue(&b, 0, 1, 1, PRI);
+    cut = get(&b, VTD + PQT) < 32 * 32;
+    step(&b);
+    for (i = 0; i < 32; i++) {
+        g_assert(!last);
+        val1 = next_request(&b, &val0);
+        last = val1 & 1 << 2;
+    }
+    g_assert(last && cut);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_BUSY);
+    respond(&b, 1, 0, 0);
+    step(&b);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_DISABLED);
+
+    /* The index of what a reset has ended is free */
+    set_queue(&b, 0, 1, 1, PRI);
+    pqt = get(&b, VTD + PQT);
+    begin_fill(&b, 1, VA + 32 * PAGE, 32);
+    qtest_writel(b.qts, MMIO + SVADEV_PRG_PAGES, 32);
+    while (get(&b, VTD + PQT) == pqt) {
+        qtest_clock_step(b.qts, 1000);
+    }
+    qtest_writel(b.qts, MMIO + SVADEV_RESET, 1);
+    put(&b, VTD + PQH, get(&b, VTD + PQT));
+    step(&b);
+    g_assert_cmphex(get(&b, VTD + PQH), ==, get(&b, VTD + PQT));
+    set_queue(&b, 0, 1, 1, PRI);
+    begin_fill(&b, 1, VA + PAGE, 1);
+    step(&b);
+    expect_request(&b, 1, 0, VA + PAGE);
+    respond(&b, 1, 0, 1);
+    step(&b);
+    g_assert_cmpuint(dev_counter(&b, "pri.unexpected"), ==, 0);
+    stop(&b);
+}
+
+/* All that the device may have outstanding, in one group */
+static void test_page_request_many(void)
+{
+    Bench b = start();
+    uint64_t pri = cfg(0) + ext_cap(&b, 0, PCI_EXT_CAP_ID_PRI);
+    int i;
+
+    one_page(&b, 1, 2, DATA);
+    qtest_writew(b.qts, pri + PCI_PRI_CTRL, 0);
+    qtest_writel(b.qts, pri + PCI_PRI_ALLOC_REQ, QUEUE_LEN);
+    qtest_writew(b.qts, pri + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE);
+    qtest_writel(b.qts, MMIO + SVADEV_MAX_RETRIES, 0);
+    qtest_writel(b.qts, MMIO + SVADEV_INJECT, SVADEV_INJECT_MANY);
+    set_queue(&b, 0, 1, 1, PRI);
+    for (i = 0; i < 100 && !dev_counter(&b, "pri.many"); i++) {
+        g_assert_cmphex(reg(&b, PRS) & PRO, ==, 0);
+        begin_fill(&b, 1, VA + PAGE, 2);
+        step(&b);
+        if (!dev_counter(&b, "pri.many")) {
+            expect_request(&b, 1, 0, VA + PAGE);
+            respond(&b, 1, 0, 1);
+            step(&b);
+        }
+    }
+    g_assert_cmpuint(dev_counter(&b, "pri.many"), ==, 1);
+    g_assert_cmphex(reg(&b, PRS) & PRO, ==, PRO);
+    g_assert_cmpuint(counter(&b, "prq.overflow"), ==, 1);
+    g_assert_cmpuint(counter(&b, "resp.auto"), ==, 1);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_RETRIES);
+    stop(&b);
+}
+
 /* A queue that is not in memory: nothing is written there */
 static void test_page_request_mmio(void)
 {
@@ -3179,6 +3379,10 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/page-request-time", test_page_request_time);
     qtest_add_func("/vtd-sva/page-request-overflow",
                    test_page_request_overflow);
+    qtest_add_func("/vtd-sva/page-request-index", test_page_request_index);
+    qtest_add_func("/vtd-sva/page-request-mixed", test_page_request_mixed);
+    qtest_add_func("/vtd-sva/page-request-cut", test_page_request_cut);
+    qtest_add_func("/vtd-sva/page-request-many", test_page_request_many);
     qtest_add_func("/vtd-sva/page-request-mmio", test_page_request_mmio);
     qtest_add_func("/vtd-sva/page-request-effects",
                    test_page_request_effects);

@@ -44,6 +44,8 @@
 #define  SVADEV_INJECT_NO_PASID		(1u << 3)	/* without their PASID */
 #define  SVADEV_INJECT_AFTER		(1u << 4)	/* one when disabled */
 #define  SVADEV_INJECT_STOP		(1u << 5)	/* stop marker, likewise */
+#define  SVADEV_INJECT_MANY		(1u << 6)	/* as many as are allowed, */
+						/* in one group of four */
 #define SVADEV_SLOT			0x0030	/* WO plug and pull a function */
 #define  SVADEV_SLOT_DEVFN_MASK		0xffu	/* another one, of this bus */
 #define  SVADEV_SLOT_PLUG		(1u << 8)	/* 0: it is gone, at once */

@@ -4,8 +4,9 @@
  *
  * Queues work on memory that was not touched before, while the device asks for
  * eight pages at a time and sends its requests late, never, twice, without their
- * PASID, or after it was disabled. An operation ends with the right data or with
- * a defined failure, and every group that waits for a response has one.
+ * PASID, after it was disabled, or more than fit into the queue of the IOMMU. An
+ * operation ends with the right data or with a defined failure, and every group
+ * that waits for a response has one.
  */
 #include "sva_case.h"
 
@@ -17,6 +18,14 @@
 /* As after a reset; and so few that requests which are lost end it soon */
 #define RETRIES		64
 #define LOST_RETRIES	3
+/* While the queue is full all requests are answered at once, "try again" */
+#define MANY_RETRIES	UINT_MAX
+
+/* Until the queue overflows */
+#define MANY_ROUNDS	10
+
+/* Of a process, beside one that asks for pages that it does not have */
+#define FILLS		200
 
 #define LEN		(PAGES * PAGE)
 
@@ -60,9 +69,9 @@ struct outcome {
 static void work(struct outcome *sum)
 {
 	struct sva_queue q[QUEUES];
-	uint8_t *p[QUEUES];
+	uint8_t *p[QUEUES], *used[QUEUES * ROUNDS];
 	uint64_t status;
-	int i, round;
+	int i, round, n = 0;
 
 	for (i = 0; i < QUEUES; i++)
 		if (sva_open(device[0], &q[i]))
@@ -96,11 +105,15 @@ static void work(struct outcome *sum)
 			sum->wrong += !bytes_are(p[i], q[i].done, i + 1);
 			sum->wrong += !bytes_are(p[i] + q[i].done,
 						 LEN - q[i].done, 0);
-			munmap(p[i], LEN);
+			/* A request that is left over asks for nothing valid */
+			sum->wrong += mprotect(p[i], LEN, PROT_NONE) != 0;
+			used[n++] = p[i];
 		}
 	}
 	for (i = 0; i < QUEUES; i++)
 		sva_close(&q[i]);
+	while (n--)
+		munmap(used[n], LEN);
 }
 
 /*
@@ -116,6 +129,7 @@ static bool inject(struct __test_metadata *_metadata, struct machine *before,
 	before->injected = true;
 	ok = knob("prg_pages", PRG_PAGES) && knob("inject", inject) &&
 	     knob("max_retries", inject & SVADEV_INJECT_LOST ? LOST_RETRIES :
+				 inject & SVADEV_INJECT_MANY ? MANY_RETRIES :
 							       RETRIES);
 	if (ok)
 		work(sum);
@@ -189,4 +203,66 @@ TEST_F(sva, requests_without_pasid)
 			   &sum));
 	EXPECT_EQ(0, sum.ok);
 	EXPECT_LT(0, grown(&self->before.counters, "svadev0.pri.invalid"));
+}
+
+/*
+ * More page requests than fit into the queue, within what the device is allowed:
+ * the unit answers what it has no room for, and groups lose their beginnings.
+ */
+TEST_F(sva, requests_overflow)
+{
+	int round;
+
+	self->before.logged = "page request queue overflow";
+	for (round = 0; round < MANY_ROUNDS; round++) {
+		EXPECT_SUCCESS(SVADEV_INJECT_MANY);
+		if (grown(&self->before.counters, "vtd.prq.overflow"))
+			break;
+	}
+	EXPECT_LT(0, grown(&self->before.counters, "svadev0.pri.many"));
+	EXPECT_LT(0, grown(&self->before.counters, "vtd.prq.overflow"));
+}
+
+/* Has the device write to memory that the process does not have, to no avail */
+static void ask_in_vain(const uint64_t *stop)
+{
+	uint8_t *p = map_pages(PRG_PAGES, PROT_NONE);
+	struct sva_queue q;
+
+	CHECK(p != MAP_FAILED);
+	CHECK(!sva_open(device[0], &q));
+	while (!sva_load(stop))
+		CHECK(sva_fill(&q, p, 1, PRG_PAGES * PAGE) ==
+		      SVADEV_STATUS_FAULT);
+	_exit(0);
+}
+
+/* Groups of two PASIDs, with the same index, have their own responses */
+TEST_F(sva, groups_of_two_processes)
+{
+	uint64_t *stop = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned int fill, failed = 0;
+	uint8_t *p;
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, stop);
+	ASSERT_TRUE(knob("prg_pages", PRG_PAGES));
+	pid = child();
+	if (!pid)
+		ask_in_vain(stop);
+	for (fill = 0; fill < FILLS; fill++) {
+		p = map_pages(PRG_PAGES, PROT_READ | PROT_WRITE);
+		ASSERT_NE(MAP_FAILED, p);
+		failed += sva_fill(&self->q, p, 1, PRG_PAGES * PAGE) !=
+			  SVADEV_STATUS_OK;
+		failed += !bytes_are(p, PRG_PAGES * PAGE, 1);
+		munmap(p, PRG_PAGES * PAGE);
+	}
+	__atomic_store_n(stop, 1, __ATOMIC_RELAXED);
+	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_TRUE(knob("prg_pages", 1));
+	EXPECT_EQ(0, failed)
+		TH_LOG("%u of %u operations", failed, FILLS);
+	munmap(stop, PAGE);
 }
