@@ -19,6 +19,11 @@
 #include "svadev-internal.h"
 #include "trace.h"
 
+/* The most pages in a translation request */
+#define ATC_AHEAD               8
+/* One of so many reads asks for write permission, too */
+#define ATC_WRITE               4
+
 typedef struct ATCEntry {
     uint64_t key;
     hwaddr iova;
@@ -51,7 +56,9 @@ static ATCEntry *atc_lookup(SVASpace *space, uint64_t addr, bool priv,
     return NULL;
 }
 
-static void atc_insert(SVASpace *space, const IOMMUTLBEntry *tlb, bool priv)
+/* @ahead: of use. It takes the place of no entry that may still be of use. */
+static void atc_insert(SVASpace *space, const IOMMUTLBEntry *tlb, bool priv,
+                       bool ahead)
 {
     SVADevState *s = space->dev;
     unsigned shift = ctpop64(tlb->addr_mask);
@@ -59,6 +66,9 @@ static void atc_insert(SVASpace *space, const IOMMUTLBEntry *tlb, bool priv)
     bool known = g_hash_table_contains(space->atc, &key);
     ATCEntry *e;
 
+    if (known && ahead) {
+        return;
+    }
     if (!known && s->atc_used >= s->atc_size) {
         s->atc_overflow++;
         return;
@@ -265,30 +275,63 @@ void svadev_atc_audit(void *opaque)
     }
 }
 
+/* How many pages to ask for from @addr on: to the end of an aligned 32 KiB */
+static unsigned atc_pages(SVADevState *s, uint64_t addr)
+{
+    unsigned left = ATC_AHEAD - addr / SVADEV_PIECE % ATC_AHEAD;
+
+    if (!(s->wild & SVADEV_WILD_AHEAD)) {
+        return 1;
+    }
+
+    return MIN(iommu_choice_between(&s->ahead, 1, ATC_AHEAD), left);
+}
+
+/* No Write means that the function will not write: without it it need not */
+static bool atc_no_write(SVADevState *s, IOMMUAccessFlags access)
+{
+    return access == IOMMU_RO &&
+           (!(s->wild & SVADEV_WILD_WRITE) ||
+            iommu_choice_below(&s->asks_write, ATC_WRITE));
+}
+
+/*
+ * Ask for the page at @addr, and by x-seed for some behind it, and for write
+ * permission if it is only read (PCIe 6.0, 10.2.2). All that is granted is
+ * cached, whether or not an operation comes to use it.
+ */
 static int atc_fill(SVAQueue *q, SVASpace *space, uint64_t addr,
                     IOMMUAccessFlags access, IOMMUTLBEntry *tlb)
 {
     SVADevState *s = q->dev;
+    unsigned pages = atc_pages(s, addr);
+    bool no_write = atc_no_write(s, access);
     bool priv = svadev_queue_priv(q);
+    IOMMUTLBEntry tlbs[ATC_AHEAD];
     uint32_t errors = 0;
-    ssize_t n;
+    ssize_t n, i;
 
     n = pci_ats_request_translation(PCI_DEVICE(s), space->pasid, priv, false,
                                     addr & ~(uint64_t)(SVADEV_PIECE - 1),
-                                    SVADEV_PIECE, access == IOMMU_RO, tlb, 1,
-                                    &errors);
-    if (n != 1) {
+                                    pages * SVADEV_PIECE, no_write, tlbs,
+                                    pages, &errors);
+    if (n < 1) {
         s->ats_miss++;
         return n < 0 ? n : -EFAULT;
     }
 
+    for (i = 0; i < n; i++) {
+        if ((tlbs[i].perm & IOMMU_RW) &&
+            !(tlbs[i].perm & IOMMU_UNTRANSLATED_ONLY)) {
+            atc_insert(space, &tlbs[i], priv, i);
+            s->atc_ahead += i > 0;
+        }
+    }
+
+    *tlb = tlbs[0];
     if (tlb->perm & IOMMU_UNTRANSLATED_ONLY) {
         s->ats_ok++;
         return -EREMOTE;
-    }
-
-    if (tlb->perm & IOMMU_RW) {
-        atc_insert(space, tlb, priv);
     }
 
     if (access & ~tlb->perm) {

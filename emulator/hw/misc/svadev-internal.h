@@ -28,7 +28,10 @@ OBJECT_DECLARE_SIMPLE_TYPE(SVADevState, SVADEV)
 
 /* What the function chooses to do, property x-wild: see svadev.c */
 #define SVADEV_WILD_MIX         (1u << 0)
-#define SVADEV_WILD_ALL         SVADEV_WILD_MIX
+#define SVADEV_WILD_AHEAD       (1u << 1)
+#define SVADEV_WILD_WRITE       (1u << 2)
+#define SVADEV_WILD_ALL         (SVADEV_WILD_MIX | SVADEV_WILD_AHEAD | \
+                                 SVADEV_WILD_WRITE)
 
 /* The operands of an operation: the writable registers of a queue page */
 typedef struct SVAOp {
@@ -148,6 +151,8 @@ struct SVADevState {
     IOMMUChoice flight_time;    /* and how long */
     IOMMUChoice mixes;          /* do requests of other queues come next? */
     IOMMUChoice many;           /* does a group take all requests? */
+    IOMMUChoice ahead;          /* pages in a translation request */
+    IOMMUChoice asks_write;     /* does one for a read have NW = 0? */
 
     GHashTable *spaces;         /* SVASpace by PASID */
     uint32_t atc_used;
@@ -176,6 +181,7 @@ struct SVADevState {
     uint64_t atc_inv;
     uint64_t atc_dropped;
     uint64_t atc_overflow;
+    uint64_t atc_ahead;
     uint64_t atc_stale;
     uint64_t atc_left;
     uint64_t pri_req;

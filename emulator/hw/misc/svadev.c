@@ -13,11 +13,13 @@
  *
  *   -device svadev[,nr-queues=16][,pasid-width=16][,pasid-exec=on]
  *          [,pasid-priv=on][,ats=off][,pri=off][,atc-size=65536][,x-seed=1]
- *          [,max-requests=512][,x-wild=1],addr=...
+ *          [,max-requests=512][,x-wild=7],addr=...
  *
  * What PCI Express leaves to the function it chooses at random, repeatably by
  * x-seed: see iommu-choice.h. x-wild is for tests that need to know: without
- * bit 0 the requests of a page request group come in one go.
+ * bit 0 the requests of a page request group come in one go; without bit 1 only
+ * translations that are needed are asked for; without bit 2 those for a read
+ * have No Write set.
  *
  * It is a root complex integrated endpoint if plugged into pcie.0. The
  * registers are in standard-headers/misc/svadev.h. What that leaves open:
@@ -487,6 +489,7 @@ static bool svadev_register_stats(SVADevState *s, Error **errp)
         { "atc.inv", &s->atc_inv },
         { "atc.dropped", &s->atc_dropped },
         { "atc.overflow", &s->atc_overflow },
+        { "atc.ahead", &s->atc_ahead },
         { "stale.atc", &s->atc_stale },
         { "left.atc", &s->atc_left },
         { "pri.req", &s->pri_req },
@@ -585,6 +588,9 @@ static void svadev_realize(PCIDevice *pci, Error **errp)
                       pci->devfn);
     iommu_choice_init(&s->mixes, s->seed, "svadev.mixes", pci->devfn);
     iommu_choice_init(&s->many, s->seed, "svadev.many", pci->devfn);
+    iommu_choice_init(&s->ahead, s->seed, "svadev.ahead", pci->devfn);
+    iommu_choice_init(&s->asks_write, s->seed, "svadev.asks_write",
+                      pci->devfn);
     svadev_atc_init(s);
     iommu_stats_set_audit(OBJECT(s), svadev_atc_audit, s);
     s->queues = g_new0(SVAQueue, s->nr_queues);

@@ -387,7 +387,8 @@ static Bench start(const char *props)
 
     b.qts = qtest_initf("-M virt,iommu=smmuv3,highmem-ecam=off "
                         "-cpu cortex-a57 -m 128M -nodefaults "
-                        "-global arm-smmuv3.ssidsize=16 %s "
+                        "-global arm-smmuv3.ssidsize=16 "
+                        "-global svadev.x-wild=0 %s "
                         "-device svadev,id=dev0,addr=%d,nr-queues=%d,ats=on "
                         "-device svadev,id=dev1,addr=%d,nr-queues=%d,ats=on",
                         props, SLOT, NR_QUEUES, SLOT + 1, NR_QUEUES);

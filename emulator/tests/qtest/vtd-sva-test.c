@@ -2127,6 +2127,55 @@ static void test_device_tlb(void)
     stop(&b);
 }
 
+/* Translations that are asked for ahead of use are held like the others */
+static void test_ahead(void)
+{
+    Bench b = start_with(" -global svadev.x-wild=2");
+    uint64_t root = one_page(&b, 1, 2, DATA), va, ahead, ok, held;
+    int i, j;
+
+    for (i = 0; i < 8; i++) {
+        for (j = 0; j < 8; j++) {
+            map(&b, root, VA + (i * 8 + j) * PAGE,
+                (DATA + (i * 8 + j) * PAGE) | RW);
+        }
+    }
+    set_queue(&b, 0, 1, 1, ATS);
+    for (i = 0, held = 0; i < 8; i++, held = 0) {
+        va = VA + i * 8 * PAGE;
+        ahead = dev_counter(&b, "atc.ahead");
+        ok = counter(&b, "ats.ok");
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, va, 1), ==,
+                         SVADEV_STATUS_OK);
+        held = dev_counter(&b, "atc.ahead") - ahead;
+        g_assert_cmpuint(held, <, 8);
+        g_assert_cmpuint(counter(&b, "ats.ok"), ==, ok + 1 + held);
+
+        /* An audit finds them, and an invalidation drops them */
+        for (j = 0; j < 8; j++) {
+            put(&b, pte(&b, root, va + j * PAGE), 0);
+        }
+        g_assert_cmpuint(audit_device_tlb(&b), ==, 1 + held);
+        flush_pages(&b, 2, 1, va, 3, 0);
+        for (j = 7; j >= 0; j--) {
+            flush_dev(&b, 1, va + j * PAGE, false);
+            wait_desc(&b);
+            g_assert_cmpuint(audit_device_tlb(&b), ==, MIN(j, 1 + held));
+        }
+    }
+    g_assert_cmpuint(dev_counter(&b, "atc.ahead"), >, 0);
+
+    /* They end where addresses do, and at what is not mapped */
+    map(&b, root, 0x7ffffffff000ull, DATA | RW);
+    for (i = 0; i < 8; i++) {
+        flush_dev(&b, 1, 0, true);
+        wait_desc(&b);
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, 0x7ffffffff000ull,
+                                  1), ==, SVADEV_STATUS_OK);
+    }
+    stop(&b);
+}
+
 /*
  * A device that is told to forget before the IOMMU is, and that asks again in
  * between, is given what the IOMMU has not forgotten
@@ -2830,6 +2879,43 @@ static void test_page_request_overflow(void)
     stop(&b);
 }
 
+/* Some reads ask for write permission, too: No Write is not set */
+static void test_no_write(void)
+{
+    Bench b = start_with(" -global svadev.x-wild=4");
+    uint64_t root = one_page(&b, 1, 2, DATA), va, val0, val1;
+    unsigned dirty = 0;
+    int i;
+
+    set_queue(&b, 0, 1, 1, ATS);
+    for (i = 0; i < 64; i++) {
+        va = VA + (i + 1) * PAGE;
+        map(&b, root, va, DATA | (i & 1 ? RW : P | U));
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_READ, va, 0), ==,
+                         SVADEV_STATUS_OK);
+        g_assert_cmphex(get(&b, pte(&b, root, va)) & A, ==, A);
+        if (get(&b, pte(&b, root, va)) & D) {
+            g_assert(i & 1);
+            dirty++;
+        }
+    }
+    g_assert_cmpuint(dirty, >, 0);
+    g_assert_cmpuint(dirty, <, 32);
+
+    /* A page request is for what the access needs */
+    set_queue(&b, 0, 1, 1, PRI);
+    for (i = 0; i < 16; i++) {
+        va = VA + (i + 80) * PAGE;
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_READ, va, 0), ==,
+                         SVADEV_STATUS_BUSY);
+        val1 = next_request(&b, &val0);
+        g_assert_cmphex(val1 & 3, ==, 1);
+        respond(&b, 1, 0, 1);
+        step(&b);
+    }
+    stop(&b);
+}
+
 /* Start an operation on @pages pages, but let no time pass */
 static void begin_fill(Bench *b, int q, uint64_t va, unsigned pages)
 {
@@ -3367,6 +3453,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/device-tlb", test_device_tlb);
     qtest_add_func("/vtd-sva/stale-device-tlb", test_stale_device_tlb);
     qtest_add_func("/vtd-sva/device-tlb-sizes", test_device_tlb_sizes);
+    qtest_add_func("/vtd-sva/device-tlb-ahead", test_ahead);
+    qtest_add_func("/vtd-sva/device-tlb-no-write", test_no_write);
     qtest_add_func("/vtd-sva/order", test_order);
     qtest_add_func("/vtd-sva/order-pages", test_order_pages);
     qtest_add_func("/vtd-sva/time-out", test_time_out);
