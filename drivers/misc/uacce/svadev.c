@@ -342,7 +342,7 @@ static int svadev_slot_set(void *data, u64 val)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(svadev_slot_fops, NULL, svadev_slot_set, "%llu\n");
 
-/* For tests: what goes wrong with page requests, and how many are in a group */
+/* For tests: SVADEV_INJECT_* bits, and the size of page request groups */
 static int svadev_inject_get(void *data, u64 *val)
 {
 	struct svadev *sd = data;
@@ -733,13 +733,13 @@ void svadev_plug(struct svadev_queue *q, struct pci_dev *pdev, bool plug)
 EXPORT_SYMBOL_GPL(svadev_plug);
 
 /**
- * svadev_set_inject() - have page requests go wrong
+ * svadev_set_inject() - have page requests, or invalidations, go wrong
  * @q: any queue of the function
  * @inject: SVADEV_INJECT_* bits, 0 for none
  *
  * Context: Any context.
- * Return: 0, -EOPNOTSUPP if the function sends no page requests, or has no
- *	such bits.
+ * Return: 0, -EOPNOTSUPP if the function has no such bits, for lack of PRI or
+ *	ATS.
  */
 int svadev_set_inject(struct svadev_queue *q, u32 inject)
 {

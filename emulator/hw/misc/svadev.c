@@ -59,11 +59,16 @@
 #define SVADEV_DEFAULT_ATC_SIZE 65536
 #define SVADEV_DEFAULT_REQUESTS 512
 #define SVADEV_MAX_REQUESTS     65536
-#define SVADEV_INJECT_MASK                              \
+/* An invalidation that is answered late: much later than most, but in time */
+#define SVADEV_INV_LATE_NS      (100 * SCALE_MS)
+/* What a function that has PRI, or ATS, can be made to do */
+#define SVADEV_INJECT_PRI                               \
     (SVADEV_INJECT_LATE | SVADEV_INJECT_LOST |          \
      SVADEV_INJECT_TWICE | SVADEV_INJECT_NO_PASID |     \
      SVADEV_INJECT_AFTER | SVADEV_INJECT_STOP |         \
      SVADEV_INJECT_MANY)
+#define SVADEV_INJECT_ATS                               \
+    (SVADEV_INJECT_INV_LATE | SVADEV_INJECT_INV_NEVER)
 #define SVADEV_QUEUE_BLOCK      (SVADEV_QUEUE(1) - SVADEV_QUEUE(0))
 
 QEMU_BUILD_BUG_ON(SVADEV_QUEUE(SVADEV_MAX_QUEUES) > SVADEV_STATS);
@@ -181,6 +186,21 @@ static SVAQueue *svadev_queue_block(SVADevState *s, hwaddr addr, hwaddr *reg)
     return &s->queues[offset / SVADEV_QUEUE_BLOCK];
 }
 
+static void svadev_inject(SVADevState *s, uint32_t val)
+{
+    int64_t answer_ns = 0;
+
+    s->inject = val & ((s->pri ? SVADEV_INJECT_PRI : 0) |
+                       (s->ats ? SVADEV_INJECT_ATS : 0));
+
+    if (s->inject & SVADEV_INJECT_INV_NEVER) {
+        answer_ns = IOMMU_INV_NEVER;
+    } else if (s->inject & SVADEV_INJECT_INV_LATE) {
+        answer_ns = SVADEV_INV_LATE_NS;
+    }
+    iommu_inv_set_answer(PCI_DEVICE(s), answer_ns);
+}
+
 static void svadev_reset(SVADevState *s)
 {
     unsigned i;
@@ -191,7 +211,7 @@ static void svadev_reset(SVADevState *s)
 
     s->max_retries = SVADEV_DEFAULT_RETRIES;
     s->prg_pages = 1;
-    s->inject = 0;
+    svadev_inject(s, 0);
     s->icount_hi = 0;
     s->stat_count = 0;
     memset(s->stats, 0, sizeof(s->stats));
@@ -326,7 +346,7 @@ static void svadev_ctrl_write(void *opaque, hwaddr addr, uint64_t val,
         }
         break;
     case SVADEV_INJECT:
-        s->inject = s->pri ? val & SVADEV_INJECT_MASK : 0;
+        svadev_inject(s, val);
         break;
     case SVADEV_SLOT:
         svadev_slot(s, val);

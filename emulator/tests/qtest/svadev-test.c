@@ -1454,7 +1454,10 @@ static void test_ats_mode(void)
     ctrl_write(&d, SVADEV_PRG_PAGES, 0xffffffff);
     g_assert_cmpuint(ctrl_read(&d, SVADEV_PRG_PAGES), ==, SVADEV_PRG_PAGES_MAX);
     ctrl_write(&d, SVADEV_INJECT, 0xffffffff);
-    g_assert_cmphex(ctrl_read(&d, SVADEV_INJECT), ==, 0x7f);
+    g_assert_cmphex(ctrl_read(&d, SVADEV_INJECT), ==, 0x1ff);
+    ctrl_write(&e, SVADEV_INJECT, 0xffffffff);
+    g_assert_cmphex(ctrl_read(&e, SVADEV_INJECT), ==,
+                    SVADEV_INJECT_INV_LATE | SVADEV_INJECT_INV_NEVER);
     ctrl_write(&d, SVADEV_RESET, 1);
     g_assert_cmpuint(ctrl_read(&d, SVADEV_PRG_PAGES), ==, 1);
     g_assert_cmphex(ctrl_read(&d, SVADEV_INJECT), ==, 0);
@@ -1482,7 +1485,7 @@ static void test_ats_without_iommu(void)
 
     for (i = 0; i < 2 * ARRAY_SIZE(misses); i++) {
         queue_write(&d, 0, SVADEV_Q_CTRL, 0);
-        ctrl_write(&d, SVADEV_INJECT, i < ARRAY_SIZE(misses) ? 0 : 0x7f);
+        ctrl_write(&d, SVADEV_INJECT, i < ARRAY_SIZE(misses) ? 0 : 0x1ff);
         mode(&d, SVADEV_Q_MODE_ATS | misses[i % ARRAY_SIZE(misses)]);
         enable(&d, 0, SVADEV_Q_PASID_VALID | 1);
         g_assert_cmpuint(run(&d, 0, SVADEV_OP_READ, d.machine->ram, 0, 8, 0),

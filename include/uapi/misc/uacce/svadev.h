@@ -37,7 +37,7 @@
 #define SVADEV_ICOUNT_HI		0x0024	/* LO latches HI; 0 without -icount */
 #define SVADEV_PRG_PAGES		0x0028	/* RW pages asked for in a group */
 #define  SVADEV_PRG_PAGES_MAX		32
-#define SVADEV_INJECT			0x002c	/* RW faults of page requests: */
+#define SVADEV_INJECT			0x002c	/* RW what goes wrong, of requests: */
 #define  SVADEV_INJECT_LATE		(1u << 0)	/* sent 1 ms too late */
 #define  SVADEV_INJECT_LOST		(1u << 1)	/* not sent, time out */
 #define  SVADEV_INJECT_TWICE		(1u << 2)	/* group sent twice */
@@ -46,6 +46,9 @@
 #define  SVADEV_INJECT_STOP		(1u << 5)	/* stop marker, likewise */
 #define  SVADEV_INJECT_MANY		(1u << 6)	/* as many as are allowed, */
 						/* in one group of four */
+#define  SVADEV_INJECT_INV_LATE		(1u << 7)	/* invalidations of the ATC */
+						/* answered after 100 ms */
+#define  SVADEV_INJECT_INV_NEVER	(1u << 8)	/* or not at all */
 #define SVADEV_SLOT			0x0030	/* WO plug and pull a function */
 #define  SVADEV_SLOT_DEVFN_MASK		0xffu	/* another one, of this bus */
 #define  SVADEV_SLOT_PLUG		(1u << 8)	/* 0: it is gone, at once */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A device that answers reads of its configuration, and no invalidation of its
- * TLB: its ATS was turned off behind the kernel's back, as a reset does. munmap()
- * must come to an end, and others must not notice. On a kernel that asks such a
+ * TLB: its ATS was turned off behind the kernel's back, as a reset does, or it is
+ * broken. munmap() must come to an end, with the page invalidated for another
+ * device of the process, and others must not notice. On a kernel that asks such a
  * device for ever this case does not end, and the machine may not either.
  */
 #include "sva_case.h"
@@ -45,6 +46,17 @@ static bool ats_enable(const char *name, bool on)
 	return done;
 }
 
+/* It has ATS enabled, and does not answer */
+static bool answers_set(const char *name, bool on)
+{
+	char path[96], text[16];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/svadev/%s/inject",
+		 name);
+	snprintf(text, sizeof(text), "%u", on ? 0 : SVADEV_INJECT_INV_NEVER);
+	return write_file(path, text);
+}
+
 static void run_on(int cpu)
 {
 	cpu_set_t set;
@@ -54,7 +66,8 @@ static void run_on(int cpu)
 	CHECK(!sched_setaffinity(0, sizeof(set), &set));
 }
 
-static void unmap_in_child(struct __test_metadata *_metadata, bool ats)
+static void unmap_in_child(struct __test_metadata *_metadata,
+			   bool (*set)(const char *name, bool on), bool on)
 {
 	uint64_t *ended = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -71,16 +84,19 @@ static void unmap_in_child(struct __test_metadata *_metadata, bool ats)
 	pid = child();
 	if (!pid) {
 		uint8_t *p = map_pages(2, PROT_READ | PROT_WRITE);
-		struct sva_queue q;
+		struct sva_queue q, other;
 
 		run_on(1);
 		CHECK(p != MAP_FAILED);
 		CHECK(!sva_open(device[1], &q));
+		CHECK(!sva_open(device[0], &other));
 		CHECK(sva_fill(&q, p, 5, 2 * PAGE) == SVADEV_STATUS_OK);
-		CHECK(ats_enable(name, ats));
+		CHECK(sva_fill(&other, p, 5, 2 * PAGE) == SVADEV_STATUS_OK);
+		CHECK(set(name, on));
 		munmap(p, PAGE);
 		__atomic_store_n(ended, 1, __ATOMIC_RELAXED);
-		CHECK(ats_enable(name, true));
+		CHECK(sva_fill(&other, p, 6, PAGE) == SVADEV_STATUS_FAULT);
+		CHECK(set(name, true));
 		_exit(0);
 	}
 	end = sva_now_ms() + ASKING_MS;
@@ -88,7 +104,7 @@ static void unmap_in_child(struct __test_metadata *_metadata, bool ats)
 		usleep(10000);
 	in_time = sva_load(ended);
 	/* If it is still repeated, the invalidation is answered from here on */
-	ats_enable(name, true);
+	set(name, true);
 	EXPECT_EQ(0, wait_child(pid));
 	munmap(ended, PAGE);
 	EXPECT_TRUE(in_time) TH_LOG("munmap() asks a silent device for ever");
@@ -97,12 +113,18 @@ static void unmap_in_child(struct __test_metadata *_metadata, bool ats)
 /* Control */
 TEST_F(sva, munmap_with_ats)
 {
-	unmap_in_child(_metadata, true);
+	unmap_in_child(_metadata, ats_enable, true);
 }
 
 TEST_F(sva, munmap_with_ats_off)
 {
 	/* It may be said, once */
 	self->before.logged = "Invalidation Time-out";
-	unmap_in_child(_metadata, false);
+	unmap_in_child(_metadata, ats_enable, false);
+}
+
+TEST_F(sva, munmap_never_answered)
+{
+	self->before.logged = "Invalidation Time-out";
+	unmap_in_child(_metadata, answers_set, false);
 }

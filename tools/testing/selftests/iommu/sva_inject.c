@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Page requests that go wrong, and groups of more than one page.
+ * Page requests that go wrong, groups of more than one page, and invalidations
+ * that are answered late.
  *
  * Queues work on memory that was not touched before, while the device asks for
  * eight pages at a time and sends its requests late, never, twice, without their
@@ -26,6 +27,9 @@
 
 /* Of a process, beside one that asks for pages that it does not have */
 #define FILLS		200
+
+/* Of the device, after SVADEV_INJECT_INV_LATE, less what clocks may differ by */
+#define ANSWER_MS	95
 
 #define LEN		(PAGES * PAGE)
 
@@ -265,4 +269,44 @@ TEST_F(sva, groups_of_two_processes)
 	EXPECT_EQ(0, failed)
 		TH_LOG("%u of %u operations", failed, FILLS);
 	munmap(stop, PAGE);
+}
+
+/* While the device takes its time its page is neither freed nor used again */
+TEST_F(sva, invalidations_late)
+{
+	uint64_t *p, start, took;
+	struct sva_queue busy;
+	uint8_t *next;
+	int round;
+
+	ASSERT_EQ(0, sva_open(device[0], &busy));
+	for (round = 0; round < ROUNDS; round++) {
+		p = (uint64_t *)map_pages(2, PROT_READ | PROT_WRITE);
+		ASSERT_NE(MAP_FAILED, (void *)p);
+		next = map_pages(PAGES, PROT_READ | PROT_WRITE);
+		ASSERT_NE(MAP_FAILED, next);
+		ASSERT_TRUE(hammer(&busy, p));
+		ASSERT_EQ(SVADEV_STATUS_OK,
+			  sva_fill(&self->q, p + PAGE / 8, 2, PAGE));
+		ASSERT_TRUE(hammers(&busy));
+
+		ASSERT_TRUE(knob("inject", SVADEV_INJECT_INV_LATE));
+		start = sva_now_ms();
+		ASSERT_EQ(0, munmap(p, PAGE));
+		took = sva_now_ms() - start;
+		EXPECT_TRUE(knob("inject", 0));
+		EXPECT_LE(ANSWER_MS, took)
+			TH_LOG("munmap() returned after %lu ms", took);
+
+		/* Very likely the page that was freed is among these */
+		pattern_set(next, LEN, round);
+		EXPECT_EQ(SVADEV_STATUS_FAULT, sva_wait(&busy));
+		EXPECT_EQ(SVADEV_STATUS_FAULT, sva_fill(&self->q, p, 3, 8));
+		EXPECT_TRUE(pattern_is(next, LEN, round));
+		EXPECT_TRUE(bytes_are((uint8_t *)p + PAGE, PAGE, 2));
+		munmap(next, LEN);
+		munmap(p + PAGE / 8, PAGE);
+	}
+	sva_close(&busy);
+	ASSERT_TRUE(device_is_quiet(&self->before));
 }
