@@ -3,7 +3,8 @@
  * A device that comes and goes, in all the ways it can, while processes use it:
  * with DMA, page faults, mmap() and open() under way, and processes that are
  * killed meanwhile. Each time they find out, come back and bind again, and
- * afterwards nothing is left: see the fixture.
+ * afterwards nothing is left: see the fixture. A device with PRI also goes while
+ * groups of several page requests are under way.
  *
  * ROUNDS in the environment says how often the device goes, in all cases
  * together. Whoever wants many allows them time.
@@ -18,6 +19,9 @@
 
 #define USERS		3
 #define PAGES		8
+
+/* The most pages in a group of page requests. A reset makes it 1. */
+static unsigned int prg_pages = 1;
 
 /* More often would only slow down who takes the device away */
 #define BETWEEN_NS	200000
@@ -260,6 +264,17 @@ static bool remove_and_rescan(const struct slot *slot, unsigned int round)
 	return slot_remove(slot) && pci_rescan();
 }
 
+/* Returns false if it is not there */
+static bool set_prg_pages(const struct slot *slot)
+{
+	char path[96], text[16];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/svadev/%s/prg_pages",
+		 slot->name);
+	snprintf(text, sizeof(text), "%u", prg_pages);
+	return prg_pages == 1 || write_file(path, text);
+}
+
 /* Nobody says that it is gone; the kernel learns of it later */
 static bool pull_and_plug(const struct slot *slot, unsigned int round)
 {
@@ -336,6 +351,7 @@ static void storm_rages(struct __test_metadata *_metadata,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, storm);
 	ASSERT_TRUE(slot_init(&slot, device[1]));
+	ASSERT_TRUE(set_prg_pages(&slot));
 
 	storm->round = 1;
 	for (i = 0; i < USERS; i++)
@@ -351,6 +367,7 @@ static void storm_rages(struct __test_metadata *_metadata,
 			ASSERT_EQ(0, kill(pid[victim], SIGKILL));
 		ASSERT_TRUE(go(&slot, r))
 			TH_LOG("round %u: %s", r, strerror(errno));
+		ASSERT_TRUE(set_prg_pages(&slot));
 		if (victim >= 0) {
 			ASSERT_EQ(1000 + SIGKILL, wait_child(pid[victim]));
 			pid[victim] = start_user(storm, victim);
@@ -398,18 +415,45 @@ TEST_F_TIMEOUT(sva, rid_domain_changed, STORM_SECONDS)
 		    change_type);
 }
 
-TEST_F_TIMEOUT(sva, device_pulled, STORM_SECONDS)
+static void pull_and_plug_storm(struct __test_metadata *_metadata,
+				struct machine *before, unsigned int rounds)
 {
 	struct sva_counters now;
 
-	if (devices < 2)
-		SKIP(return, "needs two svadev functions");
 	/* A device that is gone does not say that its TLB is invalidated */
 	if (USES_ATS)
-		self->before.logged = "Invalidation Time-out";
-	storm_rages(_metadata, &self->before, rounds_of(30), pull_and_plug);
+		before->logged = "Invalidation Time-out";
+	storm_rages(_metadata, before, rounds, pull_and_plug);
 	ASSERT_EQ(0, sva_counters(device[0], &now));
 	if (USES_ATS)
-		EXPECT_LT(0, sva_delta(&self->before.counters, &now,
+		EXPECT_LT(0, sva_delta(&before->counters, &now,
 				       "vtd.dev_tlb.timeout"));
 }
+
+TEST_F_TIMEOUT(sva, device_pulled, STORM_SECONDS)
+{
+	if (devices < 2)
+		SKIP(return, "needs two svadev functions");
+	pull_and_plug_storm(_metadata, &self->before, rounds_of(30));
+}
+
+#ifdef __x86_64__
+#define PRG_PAGES	8
+
+/* The device asks for all pages of an operation at a time */
+TEST_F_TIMEOUT(sva, driver_unbound_groups, STORM_SECONDS)
+{
+	if (devices < 2)
+		SKIP(return, "needs two svadev functions");
+	prg_pages = PRG_PAGES;
+	storm_rages(_metadata, &self->before, rounds_of(15), unbind_and_bind);
+}
+
+TEST_F_TIMEOUT(sva, device_pulled_groups, STORM_SECONDS)
+{
+	if (devices < 2)
+		SKIP(return, "needs two svadev functions");
+	prg_pages = PRG_PAGES;
+	pull_and_plug_storm(_metadata, &self->before, rounds_of(15));
+}
+#endif
