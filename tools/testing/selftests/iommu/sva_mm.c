@@ -163,6 +163,30 @@ TEST_F(sva, upgrade_huge_page)
 	upgrade(_metadata, self, p, HUGE);
 }
 
+/*
+ * Shared memory that the device reads first is clean, and writable to the CPU.
+ * Where hardware manages the dirty state no fault makes it dirty when the CPU
+ * writes, and the next write of the device finds nothing to be done.
+ */
+TEST_F(sva, upgrade_by_hardware)
+{
+	size_t i, len = 16 * PAGE;
+	uint8_t *p;
+
+	p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, len));
+	for (i = 0; i < len; i += PAGE)
+		p[i] = 2;
+	EXPECT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 3, len))
+		TH_LOG("%s after %lu faults", sva_status_name(self->q.status),
+		       self->q.faults);
+	EXPECT_TRUE(bytes_are(p, len, 3));
+	EXPECT_GE(len / PAGE, self->q.faults);
+	munmap(p, len);
+}
+
 /* Movers of pages: threads that go on until they are stopped */
 
 struct mover {
