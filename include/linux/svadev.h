@@ -7,6 +7,7 @@
 
 #include <linux/types.h>
 
+struct mm_struct;
 struct pci_dev;
 struct svadev_queue;
 
@@ -48,6 +49,7 @@ struct svadev_op {
 
 struct svadev_queue *svadev_queue_get(struct pci_dev *pdev);
 void svadev_queue_put(struct svadev_queue *q);
+int svadev_queue_serve(struct svadev_queue *q, struct mm_struct *mm);
 int svadev_queue_enable(struct svadev_queue *q, u32 pasid, bool ats);
 int svadev_queue_disable(struct svadev_queue *q);
 int svadev_queue_submit(struct svadev_queue *q, const struct svadev_op *op);

@@ -16,11 +16,14 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/svadev.h>
 #include <linux/uacce.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include <uapi/misc/uacce/svadev.h>
 
@@ -30,6 +33,9 @@
  * from a disk.
  */
 #define SVADEV_IDLE_TIMEOUT_US		(10 * USEC_PER_SEC)
+
+/* Address spaces whose page faults are served for one queue */
+#define SVADEV_QUEUE_MMS		2
 
 /* What the control BAR has room for between SVADEV_QUEUE(0) and the counters */
 #define SVADEV_MAX_QUEUES \
@@ -50,6 +56,24 @@ static const char * const svadev_owner_names[] = {
 };
 
 /**
+ * struct svadev_faults - page faults of a queue that the driver serves
+ * @ref: references, of the queue and of @work while it is queued
+ * @work: serves the fault that holds @q
+ * @mm: address spaces of the queue
+ * @lock: protects @q and keeps it from being given to another owner
+ * @q: the queue, NULL once it was stopped
+ *
+ * Stopping a queue does not wait for @work, which may wait for a file system.
+ */
+struct svadev_faults {
+	struct kref ref;
+	struct work_struct work;
+	struct mm_struct *mm[SVADEV_QUEUE_MMS];
+	spinlock_t lock;	/* @q */
+	struct svadev_queue *q;
+};
+
+/**
  * struct svadev_queue - a hardware queue
  * @sd: the function it belongs to
  * @index: its number there
@@ -60,8 +84,11 @@ static const char * const svadev_owner_names[] = {
  * @pasid: PASID in use or SVADEV_NO_PASID
  * @irqs: completion interrupts seen since it was taken
  * @wait: where kernel users wait for completion
- * @lock: protects @uq against the interrupt handler
+ * @lock: protects @uq and @faults against the interrupt handler
  * @uq: the uacce queue to wake, NULL if none was started
+ * @faults: where the driver serves page faults itself, else NULL
+ * @mm: address spaces whose page faults the driver may have to serve: that of
+ *	the process which opened it, or those that a kernel user has named
  */
 struct svadev_queue {
 	struct svadev *sd;
@@ -73,8 +100,10 @@ struct svadev_queue {
 	u32 pasid;
 	atomic_t irqs;
 	wait_queue_head_t wait;
-	spinlock_t lock;	/* @uq */
+	spinlock_t lock;	/* @uq, @faults */
 	struct uacce_queue *uq;
+	struct svadev_faults *faults;
+	struct mm_struct *mm[SVADEV_QUEUE_MMS];
 };
 
 /**
@@ -107,6 +136,7 @@ struct svadev {
 	struct svadev_queue queues[];
 };
 
+static struct workqueue_struct *svadev_fault_wq;
 static struct dentry *svadev_debugfs_root;
 static struct pci_driver svadev_pci_driver;
 
@@ -150,6 +180,13 @@ static void svadev_release_queue(struct svadev_queue *q)
 {
 	struct svadev *sd = q->sd;
 	bool idle = svadev_state_idle(readl(q->ctrl + SVADEV_Q_STATE));
+	unsigned int i;
+
+	for (i = 0; i < SVADEV_QUEUE_MMS; i++) {
+		if (q->mm[i])
+			mmdrop(q->mm[i]);
+		q->mm[i] = NULL;
+	}
 
 	mutex_lock(&sd->lock);
 	if (q->owner == SVADEV_OWNER_KERNEL && !--sd->kernel_queues)
@@ -177,8 +214,9 @@ static int svadev_hw_disable(struct svadev_queue *q)
 }
 
 /*
- * Where the IOMMU driver has enabled ATS and PRI, a queue asks for the pages
- * that it misses. Elsewhere the IOMMU decides, and may stall the access.
+ * Where the IOMMU driver has enabled ATS and PRI, a queue requests the pages
+ * that it misses. With ATS alone this driver brings them in, if it knows the
+ * address space. Elsewhere the IOMMU decides, and may stall the access.
  */
 static u32 svadev_hw_mode(const struct svadev_queue *q, bool ats)
 {
@@ -186,11 +224,14 @@ static u32 svadev_hw_mode(const struct svadev_queue *q, bool ats)
 
 	if (!ats || !pdev->ats_enabled)
 		return 0;
-	/* The kernel serves no page requests without a PASID */
+	/* Page faults without a PASID are not served */
 	if (q->pasid == SVADEV_NO_PASID)
 		return SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_FAIL;
-	return pdev->pri_enabled ? SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_PRI :
-				   0;
+	if (pdev->pri_enabled)
+		return SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_PRI;
+	if (q->faults)
+		return SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_HOLD;
+	return SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_FAIL;
 }
 
 static int svadev_hw_enable(struct svadev_queue *q, u32 pasid, bool ats)
@@ -217,6 +258,147 @@ static u64 svadev_hw_status(struct svadev_queue *q)
 	return readq(q->page + SVADEV_STATUS);
 }
 
+/* Page faults that the driver serves */
+
+static void svadev_faults_free(struct kref *ref)
+{
+	struct svadev_faults *faults = container_of(ref, struct svadev_faults,
+						    ref);
+	unsigned int i;
+
+	for (i = 0; i < SVADEV_QUEUE_MMS; i++)
+		if (faults->mm[i])
+			mmdrop(faults->mm[i]);
+	kfree(faults);
+}
+
+/* Serves what the IOMMU core would: no stack grows, no userfaultfd is asked */
+static bool svadev_serve_fault(struct mm_struct *mm, unsigned long addr,
+			       bool write)
+{
+	unsigned int flags = FAULT_FLAG_REMOTE | FAULT_FLAG_USER;
+	struct vm_area_struct *vma;
+	bool served = false;
+
+	/* After the last mmput() there is nothing left to bring in */
+	if (!mmget_not_zero(mm))
+		return false;
+
+	if (write)
+		flags |= FAULT_FLAG_WRITE;
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, addr);
+	if (vma && vma->vm_flags & (write ? VM_WRITE : VM_READ))
+		served = !(handle_mm_fault(vma, addr, flags, NULL) &
+			   VM_FAULT_ERROR);
+	mmap_read_unlock(mm);
+	mmput(mm);
+	return served;
+}
+
+/* The PASID of a kernel user may have any of them by now */
+static bool svadev_serve_fault_of(struct svadev_faults *faults,
+				  unsigned long addr, bool write)
+{
+	bool served = false;
+	unsigned int i;
+
+	for (i = 0; i < SVADEV_QUEUE_MMS; i++)
+		if (faults->mm[i])
+			served |= svadev_serve_fault(faults->mm[i], addr,
+						     write);
+	return served;
+}
+
+static void svadev_fault_work(struct work_struct *work)
+{
+	struct svadev_faults *faults = container_of(work, struct svadev_faults,
+						    work);
+	bool held = false, served;
+	unsigned long addr = 0;
+	u32 state, low = 0;
+
+	spin_lock_irq(&faults->lock);
+	if (faults->q) {
+		state = readl(faults->q->ctrl + SVADEV_Q_STATE);
+		held = (state & SVADEV_Q_STATE_HELD) &&
+		       !PCI_POSSIBLE_ERROR(state);
+		low = readl(faults->q->ctrl + SVADEV_Q_FAULT_LO);
+		addr = low & PAGE_MASK;
+		addr |= (u64)readl(faults->q->ctrl + SVADEV_Q_FAULT_HI) << 32;
+	}
+	spin_unlock_irq(&faults->lock);
+
+	if (held) {
+		served = svadev_serve_fault_of(faults, addr,
+					       low & SVADEV_Q_FAULT_WRITE);
+
+		/* The queue may have another owner by now */
+		spin_lock_irq(&faults->lock);
+		if (faults->q)
+			writel(served ? SVADEV_Q_RESUME_RETRY :
+					SVADEV_Q_RESUME_FAIL,
+			       faults->q->ctrl + SVADEV_Q_RESUME);
+		spin_unlock_irq(&faults->lock);
+	}
+	kref_put(&faults->ref, svadev_faults_free);
+}
+
+/* Called before the queue is enabled */
+static int svadev_start_faults(struct svadev_queue *q)
+{
+	struct svadev_faults *faults;
+	unsigned int i;
+
+	faults = kzalloc(sizeof(*faults), GFP_KERNEL);
+	if (!faults)
+		return -ENOMEM;
+
+	kref_init(&faults->ref);
+	INIT_WORK(&faults->work, svadev_fault_work);
+	spin_lock_init(&faults->lock);
+	faults->q = q;
+	for (i = 0; i < SVADEV_QUEUE_MMS; i++) {
+		faults->mm[i] = q->mm[i];
+		if (faults->mm[i])
+			mmgrab(faults->mm[i]);
+	}
+
+	spin_lock_irq(&q->lock);
+	q->faults = faults;
+	spin_unlock_irq(&q->lock);
+	return 0;
+}
+
+static void svadev_stop_faults(struct svadev_queue *q)
+{
+	struct svadev_faults *faults;
+
+	spin_lock_irq(&q->lock);
+	faults = q->faults;
+	q->faults = NULL;
+	spin_unlock_irq(&q->lock);
+	if (!faults)
+		return;
+
+	spin_lock_irq(&faults->lock);
+	faults->q = NULL;
+	spin_unlock_irq(&faults->lock);
+	kref_put(&faults->ref, svadev_faults_free);
+}
+
+static void svadev_queue_fault(struct svadev_queue *q)
+{
+	lockdep_assert_held(&q->lock);
+
+	if (!q->faults || !(readl(q->ctrl + SVADEV_Q_STATE) &
+			    SVADEV_Q_STATE_HELD))
+		return;
+	kref_get(&q->faults->ref);
+	if (!queue_work(svadev_fault_wq, &q->faults->work))
+		kref_put(&q->faults->ref, svadev_faults_free);
+}
+
 static irqreturn_t svadev_irq(int irq, void *data)
 {
 	struct svadev_queue *first = data;
@@ -230,6 +412,7 @@ static irqreturn_t svadev_irq(int irq, void *data)
 		wake_up(&q->wait);
 
 		spin_lock(&q->lock);
+		svadev_queue_fault(q);
 		if (q->uq)
 			wake_up_interruptible(&q->uq->wait);
 		spin_unlock(&q->lock);
@@ -448,6 +631,9 @@ static int svadev_uacce_get_queue(struct uacce_device *uacce,
 	if (IS_ERR(q))
 		return PTR_ERR(q);
 
+	/* uacce has bound this one */
+	q->mm[0] = current->mm;
+	mmgrab(q->mm[0]);
 	uq->priv = q;
 	return 0;
 }
@@ -465,16 +651,30 @@ static void svadev_uacce_put_queue(struct uacce_queue *uq)
 static int svadev_uacce_start_queue(struct uacce_queue *uq)
 {
 	struct svadev_queue *q = uq->priv;
+	int ret;
+
+	if (!uq->uacce->iopf) {
+		ret = svadev_start_faults(q);
+		if (ret)
+			return ret;
+	}
 
 	spin_lock_irq(&q->lock);
 	q->uq = uq;
 	spin_unlock_irq(&q->lock);
-	return svadev_hw_enable(q, uq->pasid, q->sd->user_ats);
+
+	ret = svadev_hw_enable(q, uq->pasid, q->sd->user_ats);
+	if (ret)
+		svadev_stop_faults(q);
+	return ret;
 }
 
 static void svadev_uacce_stop_queue(struct uacce_queue *uq)
 {
-	svadev_hw_disable(uq->priv);
+	struct svadev_queue *q = uq->priv;
+
+	svadev_stop_faults(q);
+	svadev_hw_disable(q);
 }
 
 static int svadev_uacce_is_q_updated(struct uacce_queue *uq)
@@ -557,10 +757,39 @@ EXPORT_SYMBOL_GPL(svadev_queue_get);
  */
 void svadev_queue_put(struct svadev_queue *q)
 {
+	svadev_stop_faults(q);
 	svadev_hw_disable(q);
 	svadev_release_queue(q);
 }
 EXPORT_SYMBOL_GPL(svadev_queue_put);
+
+/**
+ * svadev_queue_serve() - have the driver serve page faults of a queue
+ * @q: the queue
+ * @mm: an address space whose domain is, or will be, attached to its PASID
+ *
+ * Where the IOMMU reports page faults this changes nothing. Where it does not,
+ * a queue that uses ATS and is enabled after this call stops at a page that it
+ * misses, until the page was brought in. More than one address space is for
+ * domains that replace each other; a page is then brought into all of them.
+ *
+ * Context: Process context.
+ * Return: 0, -ENOSPC if the queue has as many address spaces as it can have.
+ */
+int svadev_queue_serve(struct svadev_queue *q, struct mm_struct *mm)
+{
+	unsigned int i;
+
+	for (i = 0; i < SVADEV_QUEUE_MMS; i++) {
+		if (q->mm[i])
+			continue;
+		q->mm[i] = mm;
+		mmgrab(mm);
+		return 0;
+	}
+	return -ENOSPC;
+}
+EXPORT_SYMBOL_GPL(svadev_queue_serve);
 
 /**
  * svadev_queue_enable() - let a queue accept operations
@@ -572,17 +801,27 @@ EXPORT_SYMBOL_GPL(svadev_queue_put);
  * A queue that is enabled already is disabled first.
  *
  * Context: Process context, waits for outstanding DMA.
- * Return: 0, -EINVAL if @pasid has more than 20 bits (PCIe 6.0, 6.20),
+ * Return: 0, -EINVAL if @pasid has more than 20 bits (PCIe 6.0, 6.20), -ENOMEM,
  * -ETIMEDOUT if outstanding DMA did not end; the queue is then disabled.
  */
 int svadev_queue_enable(struct svadev_queue *q, u32 pasid, bool ats)
 {
 	int ret;
 
-	ret = svadev_hw_disable(q);
+	ret = svadev_queue_disable(q);
 	if (ret)
 		return ret;
-	return svadev_hw_enable(q, pasid, ats);
+
+	if (q->mm[0] && !q->sd->uacce->iopf) {
+		ret = svadev_start_faults(q);
+		if (ret)
+			return ret;
+	}
+
+	ret = svadev_hw_enable(q, pasid, ats);
+	if (ret)
+		svadev_stop_faults(q);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(svadev_queue_enable);
 
@@ -595,6 +834,7 @@ EXPORT_SYMBOL_GPL(svadev_queue_enable);
  */
 int svadev_queue_disable(struct svadev_queue *q)
 {
+	svadev_stop_faults(q);
 	return svadev_hw_disable(q);
 }
 EXPORT_SYMBOL_GPL(svadev_queue_disable);
@@ -916,6 +1156,7 @@ static int svadev_init_uacce(struct svadev *sd)
 	struct uacce_interface interface = {
 		.name = SVADEV_NAME,
 		.flags = UACCE_DEV_SVA,
+		.serves_faults = true,
 		.ops = &svadev_uacce_ops,
 	};
 	struct uacce_device *uacce;
@@ -1042,10 +1283,18 @@ static int __init svadev_init(void)
 {
 	int ret;
 
+	/* Any number at a time, as one may wait for another process */
+	svadev_fault_wq = alloc_workqueue(SVADEV_NAME, WQ_UNBOUND,
+					  WQ_UNBOUND_MAX_ACTIVE);
+	if (!svadev_fault_wq)
+		return -ENOMEM;
+
 	svadev_debugfs_root = debugfs_create_dir(SVADEV_NAME, NULL);
 	ret = pci_register_driver(&svadev_pci_driver);
-	if (ret)
+	if (ret) {
 		debugfs_remove(svadev_debugfs_root);
+		destroy_workqueue(svadev_fault_wq);
+	}
 	return ret;
 }
 module_init(svadev_init);
@@ -1054,6 +1303,7 @@ static void __exit svadev_exit(void)
 {
 	pci_unregister_driver(&svadev_pci_driver);
 	debugfs_remove(svadev_debugfs_root);
+	destroy_workqueue(svadev_fault_wq);
 }
 module_exit(svadev_exit);
 

@@ -222,8 +222,31 @@ static int svaq_translate(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
 }
 
 /*
- * The same by ATS. Returns -EAGAIN too: a page request was made, and the queue
- * is no longer running.
+ * Stop, and have software make the translation. Nothing of the queue is in
+ * flight then: its only access is the one that has no translation.
+ */
+static void svaq_hold(SVAQueue *q, uint64_t addr, IOMMUAccessFlags wanted)
+{
+    assert(!q->flight.as);
+    q->fault_addr = addr;
+
+    if (q->disable) {
+        svaq_end(q, SVADEV_STATUS_DISABLED);
+        return;
+    }
+
+    q->state = SVAQ_HELD;
+    q->held_write = wanted & IOMMU_WO;
+    q->dev->dma_held++;
+
+    if (q->ctrl & SVADEV_Q_CTRL_IRQ) {
+        msix_notify(PCI_DEVICE(q->dev), q->vector);
+    }
+}
+
+/*
+ * The same by ATS. Returns -EAGAIN too: a page request was made, or the queue is
+ * held; it is no longer running.
  */
 static int svaq_translate_ats(SVAQueue *q, uint64_t addr, bool atomic,
                               IOMMUAccessFlags access, IOMMUTLBEntry *out)
@@ -239,6 +262,11 @@ static int svaq_translate_ats(SVAQueue *q, uint64_t addr, bool atomic,
 
     if (ret == -EFAULT && miss == SVADEV_Q_MODE_MISS_PRI &&
         svadev_pri_request(q, addr, wanted, q->op.len - q->done)) {
+        return -EAGAIN;
+    }
+
+    if (ret == -EFAULT && miss == SVADEV_Q_MODE_MISS_HOLD) {
+        svaq_hold(q, addr, wanted);
         return -EAGAIN;
     }
 
@@ -296,9 +324,9 @@ static bool svaq_take_off(SVAQueue *q, AddressSpace *as, hwaddr addr,
  * @buf, or, with no @buf, the atomic operation.
  *
  * Returns the number of bytes that were done. If it is 0, the queue is no
- * longer running: the IOMMU stalled the request, a page was asked for, the
- * access is in flight, or the operation has ended. In the first three cases the
- * queue comes here again, with the same arguments.
+ * longer running: the IOMMU stalled the request, a page was asked for, the queue
+ * is held, the access is in flight, or the operation has ended. But in the last
+ * case the queue comes here again, with the same arguments.
  */
 static size_t svaq_dma(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
                        uint8_t *buf, size_t len)
@@ -512,7 +540,7 @@ void svadev_queue_answered(SVAQueue *q, bool retry)
     SVADevState *s = q->dev;
 
     assert(q->state == SVAQ_STALLED || q->state == SVAQ_PAGED ||
-           q->state == SVAQ_LATE);
+           q->state == SVAQ_LATE || q->state == SVAQ_HELD);
     trace_svadev_answered(svaq_index(q), q->fault_addr, retry, q->retries);
 
     if (q->disable) {
@@ -526,6 +554,14 @@ void svadev_queue_answered(SVAQueue *q, bool retry)
         q->retries++;
         s->dma_retry++;
         svadev_queue_wait(q, SVAQ_RUNNING, SVADEV_BATCH_NS);
+    }
+}
+
+/* Software has done what it could about a held queue */
+void svadev_queue_resume(SVAQueue *q, uint32_t how)
+{
+    if (q->state == SVAQ_HELD) {
+        svadev_queue_answered(q, how == SVADEV_Q_RESUME_RETRY);
     }
 }
 
@@ -622,6 +658,8 @@ void svadev_queue_disable(SVAQueue *q)
 {
     if (q->state == SVAQ_PAUSED) {
         timer_del(&q->timer);
+        svaq_end(q, SVADEV_STATUS_DISABLED);
+    } else if (q->state == SVAQ_HELD) {
         svaq_end(q, SVADEV_STATUS_DISABLED);
     } else {
         q->disable = true;

@@ -51,6 +51,7 @@ typedef enum SVAQueueState {
     SVAQ_STALLED,               /* the IOMMU will call the waiter */
     SVAQ_LATE,                  /* the timer sends the page request */
     SVAQ_PAGED,                 /* a page response is due */
+    SVAQ_HELD,                  /* software will write Q_RESUME */
     SVAQ_PAUSED,                /* the timer starts the next hammer round */
 } SVAQueueState;
 
@@ -99,6 +100,8 @@ typedef struct SVAQueue {
     IOMMUAccessFlags page_access;
     unsigned nr_pages;
     SVAGroup *group;            /* of which some requests are yet to be sent */
+
+    bool held_write;            /* what a held queue waits for, at fault_addr */
 
     QEMUTimer timer;
     PCISVAWaiter waiter;
@@ -172,6 +175,7 @@ struct SVADevState {
     uint64_t dma_fault;
     uint64_t dma_stall;
     uint64_t dma_retry;
+    uint64_t dma_held;
     uint64_t bytes;
 
     uint64_t ats_ok;
@@ -218,6 +222,7 @@ void svadev_queue_go(SVAQueue *q, uint64_t cmd);
 void svadev_queue_disable(SVAQueue *q);
 void svadev_queue_wait(SVAQueue *q, SVAQueueState state, uint64_t delay_ns);
 void svadev_queue_answered(SVAQueue *q, bool retry);
+void svadev_queue_resume(SVAQueue *q, uint32_t how);
 
 /* svadev-atc.c */
 void svadev_atc_init(SVADevState *s);

@@ -95,7 +95,14 @@ static uint32_t svadev_queue_read(SVAQueue *q, hwaddr reg)
     case SVADEV_Q_VECTOR:
         return q->vector;
     case SVADEV_Q_STATE:
-        return q->state == SVAQ_IDLE ? 0 : SVADEV_Q_STATE_BUSY;
+        return (q->state == SVAQ_IDLE ? 0 : SVADEV_Q_STATE_BUSY) |
+               (q->state == SVAQ_HELD ? SVADEV_Q_STATE_HELD : 0);
+    case SVADEV_Q_FAULT_LO:
+        return q->state != SVAQ_HELD ? 0 :
+               (q->fault_addr & ~(SVADEV_PIECE - 1ULL)) |
+               (q->held_write ? SVADEV_Q_FAULT_WRITE : 0);
+    case SVADEV_Q_FAULT_HI:
+        return q->state != SVAQ_HELD ? 0 : q->fault_addr >> 32;
     default:
         return 0;
     }
@@ -133,6 +140,7 @@ static uint32_t svadev_valid_mode(SVADevState *s, uint32_t val)
     if (s->ats && (val & SVADEV_Q_MODE_ATS)) {
         mode |= SVADEV_Q_MODE_ATS;
         if (miss == SVADEV_Q_MODE_MISS_FAIL ||
+            miss == SVADEV_Q_MODE_MISS_HOLD ||
             (s->pri && miss == SVADEV_Q_MODE_MISS_PRI)) {
             mode |= miss;
         }
@@ -163,6 +171,9 @@ static void svadev_queue_write(SVAQueue *q, hwaddr reg, uint32_t val)
         if (val < q->dev->nr_queues) {
             q->vector = val;
         }
+        break;
+    case SVADEV_Q_RESUME:
+        svadev_queue_resume(q, val);
         break;
     default:
         qemu_log_mask(LOG_GUEST_ERROR, "svadev: write of 0x%x to queue "
@@ -501,6 +512,7 @@ static bool svadev_register_stats(SVADevState *s, Error **errp)
         { "dma.fault", &s->dma_fault },
         { "dma.stall", &s->dma_stall },
         { "dma.retry", &s->dma_retry },
+        { "dma.held", &s->dma_held },
         { "bytes", &s->bytes },
         { "ats.ok", &s->ats_ok },
         { "ats.miss", &s->ats_miss },

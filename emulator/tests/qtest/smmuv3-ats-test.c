@@ -347,15 +347,15 @@ static uint64_t page_reg(uint32_t offset)
 }
 
 /* An operation of the first svadev, by ATS; @ssid < 0: untagged */
-static uint64_t dma(Bench *b, int ssid, uint64_t op, uint64_t va)
+static uint64_t dma_mode(Bench *b, int ssid, uint64_t op, uint64_t va,
+                         uint32_t miss)
 {
     uint64_t q = bars(0) + SVADEV_QUEUE(0);
 
     qtest_writel(b->qts, q + SVADEV_Q_CTRL, 0);
     qtest_writel(b->qts, q + SVADEV_Q_PASID,
                  ssid < 0 ? 0 : SVADEV_Q_PASID_VALID | ssid);
-    qtest_writel(b->qts, q + SVADEV_Q_MODE,
-                 SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_FAIL);
+    qtest_writel(b->qts, q + SVADEV_Q_MODE, SVADEV_Q_MODE_ATS | miss);
     qtest_writel(b->qts, q + SVADEV_Q_CTRL, SVADEV_Q_CTRL_ENABLE);
 
     put(b, page_reg(SVADEV_OP), op);
@@ -366,6 +366,11 @@ static uint64_t dma(Bench *b, int ssid, uint64_t op, uint64_t va)
     put(b, page_reg(SVADEV_GO), SVADEV_GO_START);
     step(b);
     return get(b, page_reg(SVADEV_STATUS));
+}
+
+static uint64_t dma(Bench *b, int ssid, uint64_t op, uint64_t va)
+{
+    return dma_mode(b, ssid, op, va, SVADEV_Q_MODE_MISS_FAIL);
 }
 
 static void works(Bench *b, int ssid, uint64_t va)
@@ -716,6 +721,72 @@ static void test_timeout(void)
     stop(&b);
 }
 
+/* A queue that waits for software to make a translation */
+
+static uint32_t queue_reg(Bench *b, uint32_t offset)
+{
+    return qtest_readl(b->qts, bars(0) + SVADEV_QUEUE(0) + offset);
+}
+
+static void set_queue_reg(Bench *b, uint32_t offset, uint32_t val)
+{
+    qtest_writel(b->qts, bars(0) + SVADEV_QUEUE(0) + offset, val);
+}
+
+static uint64_t outcome(Bench *b)
+{
+    step(b);
+    return get(b, page_reg(SVADEV_STATUS));
+}
+
+static void held(Bench *b, uint64_t op, uint64_t va)
+{
+    bool write = op == SVADEV_OP_WRITE;
+
+    g_assert_cmpuint(dma_mode(b, PASID, op, va + 8, SVADEV_Q_MODE_MISS_HOLD),
+                     ==, SVADEV_STATUS_BUSY);
+    g_assert_cmphex(queue_reg(b, SVADEV_Q_STATE), ==,
+                    SVADEV_Q_STATE_BUSY | SVADEV_Q_STATE_HELD);
+    g_assert_cmphex(queue_reg(b, SVADEV_Q_FAULT_LO), ==,
+                    va | (write ? SVADEV_Q_FAULT_WRITE : 0));
+    g_assert_cmphex(queue_reg(b, SVADEV_Q_FAULT_HI), ==, va >> 32);
+}
+
+static void test_hold(void)
+{
+    Bench b = start_ats();
+    uint64_t va = VA + 5 * PAGE;
+
+    held(&b, SVADEV_OP_WRITE, va);
+    map(&b, PASID, va, DATA | PTE_RW);
+    set_queue_reg(&b, SVADEV_Q_RESUME, SVADEV_Q_RESUME_RETRY);
+    g_assert_cmpuint(outcome(&b), ==, SVADEV_STATUS_OK);
+    g_assert_cmphex(queue_reg(&b, SVADEV_Q_STATE), ==, 0);
+
+    va += PAGE;
+    held(&b, SVADEV_OP_READ, va);
+    set_queue_reg(&b, SVADEV_Q_RESUME, SVADEV_Q_RESUME_RETRY);
+    step(&b);
+    g_assert_cmphex(queue_reg(&b, SVADEV_Q_STATE), ==,
+                    SVADEV_Q_STATE_BUSY | SVADEV_Q_STATE_HELD);
+    set_queue_reg(&b, SVADEV_Q_RESUME, SVADEV_Q_RESUME_FAIL);
+    g_assert_cmpuint(outcome(&b), ==, SVADEV_STATUS_FAULT);
+
+    /* A queue that is disabled waits for nothing */
+    held(&b, SVADEV_OP_WRITE, va);
+    set_queue_reg(&b, SVADEV_Q_CTRL, 0);
+    g_assert_cmphex(queue_reg(&b, SVADEV_Q_STATE), ==, 0);
+    g_assert_cmpuint(outcome(&b), ==, SVADEV_STATUS_DISABLED);
+    set_queue_reg(&b, SVADEV_Q_RESUME, SVADEV_Q_RESUME_RETRY);
+    g_assert_cmphex(queue_reg(&b, SVADEV_Q_STATE), ==, 0);
+
+    /* So does one of a function that is reset */
+    held(&b, SVADEV_OP_WRITE, va);
+    qtest_writel(b.qts, bars(0) + SVADEV_RESET, 1);
+    g_assert_cmphex(queue_reg(&b, SVADEV_Q_STATE), ==, 0);
+    stop(&b);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -732,6 +803,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-ats/refill", test_refill);
     qtest_add_func("/smmuv3-ats/unsupported", test_unsupported);
     qtest_add_func("/smmuv3-ats/timeout", test_timeout);
+    qtest_add_func("/smmuv3-ats/hold", test_hold);
 
     return g_test_run();
 }

@@ -1438,8 +1438,8 @@ static void test_ats_mode(void)
                     SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_PRI);
     g_assert_cmphex(mode(&d, SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_FAIL), ==,
                     SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_MISS_FAIL);
-    g_assert_cmphex(mode(&d, 0xffffffff), ==,
-                    SVADEV_Q_MODE_ATS | SVADEV_Q_MODE_PRIV);
+    g_assert_cmphex(mode(&d, 0xffffffff), ==, SVADEV_Q_MODE_ATS |
+                    SVADEV_Q_MODE_PRIV | SVADEV_Q_MODE_MISS_HOLD);
 
     /* ATS alone, and as the first extended capability */
     g_assert_cmphex(ext_cap(&e, PCI_EXT_CAP_ID_ATS), ==, PCI_CFG_SPACE_SIZE);

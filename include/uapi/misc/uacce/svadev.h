@@ -69,9 +69,18 @@
 #define  SVADEV_Q_MODE_MISS_IOMMU	(0u << 2)	/* request untranslated */
 #define  SVADEV_Q_MODE_MISS_FAIL	(1u << 2)	/* fault */
 #define  SVADEV_Q_MODE_MISS_PRI		(2u << 2)	/* page request, again */
+#define  SVADEV_Q_MODE_MISS_HOLD	(3u << 2)	/* wait for Q_RESUME */
 #define SVADEV_Q_VECTOR			0x0c	/* RW MSI-X vector */
 #define SVADEV_Q_STATE			0x10	/* RO */
 #define  SVADEV_Q_STATE_BUSY		(1u << 0)	/* DMA or answer pending */
+#define  SVADEV_Q_STATE_HELD		(1u << 1)	/* waits for Q_RESUME; */
+						/* raises an interrupt */
+#define SVADEV_Q_FAULT_LO		0x30	/* RO page that a held queue misses */
+#define  SVADEV_Q_FAULT_WRITE		(1u << 0)	/* is to be writable */
+#define SVADEV_Q_FAULT_HI		0x34	/* RO */
+#define SVADEV_Q_RESUME			0x38	/* WO */
+#define  SVADEV_Q_RESUME_FAIL		0	/* fault */
+#define  SVADEV_Q_RESUME_RETRY		1	/* translate again */
 
 /*
  * Counters: SVADEV_STAT_COUNT entries of SVADEV_STAT_SIZE bytes, a
