@@ -57,12 +57,13 @@ static const char * const svt_forbidden[] = {
 	"vtd.tlb.full",
 };
 #else
-#define SVT_NR_STALE		2
+#define SVT_NR_STALE		3
 #define SVT_NOW			"smmu.stall.now"
 #define SVT_WAITS		"smmu.cmd.sync"
 
 static const char * const svt_forbidden[] = {
-	"smmu.stale.tlb", "smmu.stale.cfg", "smmu.evt.lost", "smmu.cmd.bad",
+	"smmu.stale.tlb", "smmu.stale.cfg", "svadev0.stale.atc",
+	"svadev0.cfg.order", "smmu.evt.lost", "smmu.cmd.bad",
 	"smmu.resume.unknown", "smmu.evt.c_bad_streamid", "smmu.evt.f_ste_fetch",
 	"smmu.evt.c_bad_ste", "smmu.evt.f_stream_dis", "smmu.evt.f_cd_fetch",
 	"smmu.evt.f_walk_eabt", "smmu.evt.f_addr_size",
@@ -205,8 +206,8 @@ static void svt_exit(struct kunit *test)
 
 /* What a case needs */
 
-static struct svadev_queue *svt_queue_ats(struct kunit *test, unsigned int fn,
-					  u32 pasid, bool ats)
+static struct svadev_queue *svt_queue_stopped(struct kunit *test,
+					      unsigned int fn)
 {
 	struct svt *svt = test->priv;
 	struct svadev_queue *q;
@@ -215,6 +216,14 @@ static struct svadev_queue *svt_queue_ats(struct kunit *test, unsigned int fn,
 	q = svadev_queue_get(svt->pdev[fn]);
 	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR(q), "no queue: %pe", q);
 	svt->queue[svt->nr_queues++] = q;
+	return q;
+}
+
+static struct svadev_queue *svt_queue_ats(struct kunit *test, unsigned int fn,
+					  u32 pasid, bool ats)
+{
+	struct svadev_queue *q = svt_queue_stopped(test, fn);
+
 	KUNIT_ASSERT_EQ(test, svadev_queue_enable(q, pasid, ats), 0);
 	return q;
 }
@@ -1120,7 +1129,7 @@ static void svt_replace_busy(struct kunit *test, struct svt_target *target,
 			     unsigned int num, u32 pasid, bool ats,
 			     unsigned int times)
 {
-	struct svadev_queue *q = svt_queue_ats(test, 0, pasid, ats);
+	struct svadev_queue *q = svt_queue_stopped(test, 0);
 	struct svt *svt = test->priv;
 	u64 waits = svt_counter(svt, SVT_WAITS), sum = 0;
 	struct svt_target *old = &target[0], *new;
@@ -1128,8 +1137,13 @@ static void svt_replace_busy(struct kunit *test, struct svt_target *target,
 	struct svadev_op op = {};
 	unsigned int i, n, failed = 0;
 
-	for (i = 0; i < num; i++)
+	for (i = 0; i < num; i++) {
 		sum += svt_target_sum(&target[i]);
+		if (target[i].mm)
+			KUNIT_ASSERT_EQ(test, 0,
+					svadev_queue_serve(q, target[i].mm));
+	}
+	KUNIT_ASSERT_EQ(test, svadev_queue_enable(q, pasid, ats), 0);
 	svt_hammer(test, q, SVT_IOVA);
 	/* A device that has stopped would be waited for each time */
 	for (n = 1; n <= times && !seen.idle; n++, old = new) {
@@ -1556,12 +1570,14 @@ static void svt_rid_unmap_unaligned(struct kunit *test)
 	svt_rid_unmap_pages(test, SZ_64M + 3 * PAGE_SIZE);
 }
 
-#ifdef CONFIG_X86
 /* The same when the device keeps translations of the RID domain */
 static void svt_rid_ats(struct kunit *test, void (*run)(struct kunit *test))
 {
 	struct svt *svt = test->priv;
 	u64 ok = svt_counter(svt, "svadev0.ats.ok");
+
+	if (!svt->pdev[0]->ats_enabled)
+		kunit_skip(test, "ATS is not enabled");
 
 	svt->rid_ats = true;
 	run(test);
@@ -1582,7 +1598,6 @@ static void svt_rid_unmap_aligned_ats(struct kunit *test)
 {
 	svt_rid_ats(test, svt_rid_unmap_aligned);
 }
-#endif
 
 /* Replacing a domain fails for lack of memory; the old one is still there. */
 static void svt_replace_no_memory(struct kunit *test, bool lasting)
@@ -1667,11 +1682,9 @@ static struct kunit_case svadev_cases[] = {
 #endif
 	KUNIT_CASE(svt_rid_unmap_aligned),
 	KUNIT_CASE(svt_rid_unmap_unaligned),
-#ifdef CONFIG_X86
 	KUNIT_CASE(svt_rid_dma_ats),
 	KUNIT_CASE(svt_rid_atomics_ats),
 	KUNIT_CASE(svt_rid_unmap_aligned_ats),
-#endif
 	{ }
 };
 

@@ -171,7 +171,12 @@ static inline bool grows(const uint64_t *word)
 /* Wait until the device has done some more rounds, of whatever it repeats */
 static inline bool hammers(struct sva_queue *q)
 {
-	return grows((uint64_t *)((char *)q->page + SVADEV_ROUNDS));
+	const uint64_t *rounds = (uint64_t *)((char *)q->page + SVADEV_ROUNDS);
+	uint64_t enough = sva_load(rounds) + 3;
+
+	/* One that has stopped will not */
+	(void)SOON(sva_load(rounds) >= enough || !sva_busy(q));
+	return sva_load(rounds) >= enough;
 }
 
 /* Processes */
@@ -550,6 +555,17 @@ static inline long audit(char *text, size_t size)
 	return left;
 }
 
+/* What a case has left in the devices' TLBs is not for the next one to find */
+static inline void reset_functions(void)
+{
+	char name[SVA_PCI_NAME_LEN];
+	int i;
+
+	for (i = 0; i < devices; i++)
+		if (!sva_pci_name(device[i], name))
+			pci_write(name, "reset", "1");
+}
+
 FIXTURE_TEARDOWN(sva)
 {
 	const struct sva_counters *before = &self->before.counters;
@@ -559,6 +575,7 @@ FIXTURE_TEARDOWN(sva)
 	bool stale_psc = !USES_ATS, stale_atc = !USES_ATS;
 	struct sva_counters after;
 	char line[1024], now[256];
+	long left;
 	int i;
 
 	sva_close(&self->q);
@@ -567,7 +584,8 @@ FIXTURE_TEARDOWN(sva)
 	EXPECT_TRUE(in_use_is_back(&self->before, now, sizeof(now)))
 		TH_LOG("in use before:\n%sand after:\n%s",
 		       self->before.in_use, now);
-	EXPECT_EQ(0, audit(line, sizeof(line)))
+	left = audit(line, sizeof(line));
+	EXPECT_EQ(0, left)
 		TH_LOG("cache entries differ from memory:\n%s", line);
 	ASSERT_EQ(0, sva_counters(device[0], &after));
 
@@ -645,9 +663,11 @@ FIXTURE_TEARDOWN(sva)
 				       self->before.logged))
 		TH_LOG("the kernel says: %s", line);
 	close(self->before.log);
+	if (left)
+		reset_functions();
 }
 
-/* Faults the IOMMU has reported since the case began */
+/* Faults that the kernel was asked to serve since the case began */
 static inline uint64_t stalls_so_far(const struct machine *before)
 {
 	struct sva_counters now;

@@ -33,6 +33,7 @@
 struct park {
 	uint64_t reads;		/* that wait for an answer */
 	uint64_t answer;	/* the server may answer them */
+	uint64_t first;		/* it may answer those of the first page */
 	uint64_t ready;		/* the process waits for a page, or is about to */
 	uint64_t ended;		/* its call has ended */
 	uint64_t go;		/* it may end */
@@ -113,6 +114,7 @@ static inline void park_reply(int fd, uint64_t unique, int error,
 /* A read that waits */
 struct park_read {
 	uint64_t unique;
+	uint64_t offset;
 	uint32_t size;
 };
 
@@ -155,6 +157,7 @@ static inline void park_request(int fd, struct park *park, void *message,
 			break;
 		}
 		reads[*n].unique = head->unique;
+		reads[*n].offset = read->offset;
 		reads[(*n)++].size = read->size;
 		park_set(&park->reads, park->reads + 1);
 		break;
@@ -177,15 +180,18 @@ static inline void park_serve(int fd, struct park *park)
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	uint8_t *message = malloc(PARK_MESSAGE), *data = malloc(PARK_MESSAGE);
 	struct park_read reads[PARK_READS];
-	int n = 0;
+	int n = 0, i;
 
 	if (!message || !data)
 		return;
 	memset(data, PARK_BYTE, PARK_MESSAGE);
 	for (;;) {
-		while (n && park_get(&park->answer)) {
-			n--;
-			park_reply(fd, reads[n].unique, 0, data, reads[n].size);
+		for (i = n - 1; i >= 0; i--) {
+			if (!park_get(&park->answer) &&
+			    (reads[i].offset || !park_get(&park->first)))
+				continue;
+			park_reply(fd, reads[i].unique, 0, data, reads[i].size);
+			reads[i] = reads[--n];
 		}
 		if (poll(&p, 1, 5) <= 0)
 			continue;

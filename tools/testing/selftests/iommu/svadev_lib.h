@@ -509,7 +509,7 @@ enum sva_count {
 	SVA_CMD_CONFIG,		/* forget configuration, */
 	SVA_CMD_WAIT,		/* wait for those before, */
 	SVA_CMD_RESPONSE,	/* answer a page request */
-	SVA_ASKED,		/* page requests to the kernel */
+	SVA_ASKED,		/* page requests to the kernel, faults of a queue */
 	SVA_EVENTS,		/* faults that the kernel is told of */
 	SVA_STALE,		/* uses of what should have been forgotten */
 };
@@ -527,7 +527,7 @@ static const char *const sva_count_names[][SVA_COUNT_NAMES] = {
 			     "vtd.cmd.pasid" },
 	[SVA_CMD_WAIT] = { "smmu.cmd.sync", "vtd.cmd.wait" },
 	[SVA_CMD_RESPONSE] = { "smmu.cmd.resume", "vtd.cmd.response" },
-	[SVA_ASKED] = { "smmu.evt.stall", "vtd.prq.queued" },
+	[SVA_ASKED] = { "smmu.evt.stall", "vtd.prq.queued", ".dma.held" },
 	[SVA_EVENTS] = { "smmu.evt.", "vtd.evt." },
 	[SVA_STALE] = { ".stale." },
 };
