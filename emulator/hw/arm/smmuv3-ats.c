@@ -392,7 +392,8 @@ static void smmuv3_ats_init_notifier(PCIBus *bus, void *opaque, int devfn,
 static void smmuv3_ats_register(PCIBus *bus, void *opaque, int devfn,
                                 uint32_t pasid, IOMMUNotifier *n)
 {
-    SMMUv3ATS *ats = ARM_SMMUV3(opaque)->sva->ats;
+    SMMUv3State *s = ats_sdev(bus, opaque, devfn)->smmu;
+    SMMUv3ATS *ats = s->sva->ats;
     SMMUv3ATCNotifier *new = g_new(SMMUv3ATCNotifier, 1);
 
     *new = (SMMUv3ATCNotifier) {
@@ -404,7 +405,8 @@ static void smmuv3_ats_register(PCIBus *bus, void *opaque, int devfn,
 static void smmuv3_ats_unregister(PCIBus *bus, void *opaque, int devfn,
                                   uint32_t pasid, IOMMUNotifier *n)
 {
-    SMMUv3ATS *ats = ARM_SMMUV3(opaque)->sva->ats;
+    SMMUv3State *s = ats_sdev(bus, opaque, devfn)->smmu;
+    SMMUv3ATS *ats = s->sva->ats;
     SMMUv3ATCNotifier *old;
 
     QLIST_FOREACH(old, &ats->notifiers, next) {

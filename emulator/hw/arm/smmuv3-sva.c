@@ -192,7 +192,9 @@ bool smmuv3_sva_realize(SMMUv3State *s, Error **errp)
         if (!smmuv3_ats_realize(s, errp)) {
             return false;
         }
-        pci_setup_iommu(bs->primary_bus, get_ops(s), bs);
+        if (!bs->first) {
+            pci_setup_iommu(bs->primary_bus, get_ops(s), bs);
+        }
     }
 
     return register_stats(s, errp);
@@ -545,7 +547,7 @@ static int smmuv3_sva_translate(PCIBus *bus, void *opaque, int devfn,
 static void smmuv3_sva_cancel(PCIBus *bus, void *opaque, int devfn,
                               PCISVAWaiter *waiter)
 {
-    smmuv3_stall_cancel(ARM_SMMUV3(opaque), waiter);
+    smmuv3_stall_cancel(find_sdev(bus, opaque, devfn)->smmu, waiter);
 }
 
 static int smmuv3_sva_peek(PCIBus *bus, void *opaque, int devfn,

@@ -6,6 +6,9 @@
  * and register these here. The guest reads a copy of all of them through
  * svadev, the host reads each of them as a QOM property.
  *
+ * Owners whose prefix has no number are alike: the guest reads the sum of their
+ * counters, the host those of each.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
@@ -53,6 +56,10 @@ static char *unique_prefix(const char *wanted)
     unsigned i;
 
     assert(wanted[len] == '.');
+
+    if (!len || !g_ascii_isdigit(wanted[len - 1])) {
+        return prefix;
+    }
 
     while (len && g_ascii_isdigit(wanted[len - 1])) {
         len--;
@@ -159,6 +166,42 @@ void iommu_stats_unregister(Object *owner)
     g_free(g);
 }
 
+static const uint64_t *find_stat(const StatsGroup *g, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < g->n; i++) {
+        if (!strcmp(g->stats[i].name, name)) {
+            return g->stats[i].val;
+        }
+    }
+
+    return NULL;
+}
+
+/*
+ * Add up a counter of @g and those that others with the same prefix have; false
+ * if one of these is in front of @g, so that it is done already
+ */
+static bool sum_stat(const StatsGroup *g, const char *name, uint64_t *sum)
+{
+    const StatsGroup *other;
+    const uint64_t *val;
+    bool reached = false;
+
+    *sum = 0;
+    QTAILQ_FOREACH(other, &groups, next) {
+        reached |= other == g;
+        val = strcmp(other->prefix, g->prefix) ? NULL : find_stat(other, name);
+        if (val && !reached) {
+            return false;
+        }
+        *sum += val ? *val : 0;
+    }
+
+    return true;
+}
+
 size_t iommu_stats_latch(char *buf, size_t size)
 {
     size_t max = size / SVADEV_STAT_SIZE, count = 0, i;
@@ -167,13 +210,17 @@ size_t iommu_stats_latch(char *buf, size_t size)
     assert(bql_locked());
 
     QTAILQ_FOREACH(g, &groups, next) {
-        for (i = 0; i < g->n && count < max; i++, count++) {
+        for (i = 0; i < g->n && count < max; i++) {
             char *entry = buf + count * SVADEV_STAT_SIZE;
             g_autofree char *name = g_strconcat(g->prefix, g->stats[i].name,
                                                 NULL);
+            uint64_t sum;
 
-            strpadcpy(entry, SVADEV_STAT_NAME_LEN, name, '\0');
-            stq_le_p(entry + SVADEV_STAT_NAME_LEN, *g->stats[i].val);
+            if (sum_stat(g, g->stats[i].name, &sum)) {
+                strpadcpy(entry, SVADEV_STAT_NAME_LEN, name, '\0');
+                stq_le_p(entry + SVADEV_STAT_NAME_LEN, sum);
+                count++;
+            }
         }
     }
 

@@ -23,6 +23,7 @@
 #define GICD            0x08000000ull
 #define EVTQ_INTID      (32 + 74)
 #define SMMU            0x09050000ull
+#define SMMU2           0x09100000ull   /* if there is a second one */
 #define NOWHERE         0x0b000000ull   /* nothing answers here */
 #define SLOT            3               /* of the first svadev, */
 #define SID             (SLOT << 3)     /* and its StreamID */
@@ -32,6 +33,7 @@
 /* Memory, all set up here */
 #define STRTAB          0x44000000ull
 #define STRTAB_LOG2     8
+#define STRTAB2         0x44008000ull   /* of the second SMMU */
 #define CMDQ            0x44010000ull
 #define EVTQ            0x44020000ull
 #define CDTAB           0x44030000ull   /* linear, or level 1 */
@@ -191,17 +193,22 @@ static void set_reg(Bench *b, uint32_t offset, uint32_t val)
     qtest_writel(b->qts, SMMU + offset, val);
 }
 
-static uint64_t counter(Bench *b, const char *name)
+static uint64_t counter_of(Bench *b, const char *path, const char *name)
 {
     g_autofree char *prop = g_strdup_printf("stat-%s", name);
     QDict *r = qtest_qmp(b->qts, "{'execute': 'qom-get', 'arguments': {"
-                         "'path': '/machine/smmuv3', 'property': %s}}", prop);
+                         "'path': %s, 'property': %s}}", path, prop);
     uint64_t val;
 
     g_assert(qdict_haskey(r, "return"));
     val = qnum_get_uint(qobject_to(QNum, qdict_get(r, "return")));
     qobject_unref(r);
     return val;
+}
+
+static uint64_t counter(Bench *b, const char *name)
+{
+    return counter_of(b, "/machine/smmuv3", name);
 }
 
 /* Commands */
@@ -2983,6 +2990,121 @@ static void test_el2_no_e2h(void)
     stop(&b);
 }
 
+/* Two SMMUs */
+
+/* A counter as the guest reads it, found once */
+static uint64_t latched(Bench *b, const char *name)
+{
+    uint64_t at = MMIO + SVADEV_STATS, val = 0;
+    char found[SVADEV_STAT_NAME_LEN + 1] = { };
+    uint32_t i, n, seen = 0;
+
+    qtest_writel(b->qts, MMIO + SVADEV_STAT_LATCH, SVADEV_STAT_LATCH_COPY);
+    n = qtest_readl(b->qts, MMIO + SVADEV_STAT_COUNT);
+    for (i = 0; i < n; i++, at += SVADEV_STAT_SIZE) {
+        qtest_memread(b->qts, at, found, SVADEV_STAT_NAME_LEN);
+        if (!strcmp(found, name)) {
+            val = get(b, at + SVADEV_STAT_NAME_LEN);
+            seen++;
+        }
+    }
+    g_assert_cmpuint(seen, ==, 1);
+    return val;
+}
+
+static bool dt_has_second_smmu(Bench *b)
+{
+    static const uint8_t map[] = { 0, 0, 0, SID2, 0, 0, 0, 0x100 - SID2 };
+    size_t len = MiB;
+    g_autofree char *dtb = g_malloc(len);
+    uint8_t *range;
+
+    qtest_memread(b->qts, RAM, dtb, len);
+    /* Of RIDs, by way of a phandle, to StreamIDs: cells after the first two */
+    range = memmem(dtb, len, map, 4);
+    while (range && memcmp(range + 8, map, 8)) {
+        range = memmem(range + 1, len - ((char *)range + 1 - dtb), map, 4);
+    }
+    return range && memmem(dtb, len, "smmuv3@9100000", 14);
+}
+
+/* The second svadev is behind an SMMU of its own */
+static void test_two_smmus(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb, ttb2;
+
+    g_assert(!dt_has_second_smmu(&b));
+    stop(&b);
+
+    b = start(SSID16 "-M x-second-smmu=0x20");
+    g_assert(dt_has_second_smmu(&b));
+    g_assert_cmphex(qtest_readl(b.qts, SMMU2 + IDR1), ==, reg(&b, IDR1));
+
+    /* Stage 1 in one, bypass in the other, which is disabled */
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    reaches(&b, 1, VA, DATA);
+    other_reaches(&b, DATA + PAGE, DATA + PAGE);
+
+    /* Two stream tables, and one ASID in both */
+    set_ste(&b, SID2, STE_V | STE_ABORT, 0);
+    put(&b, STRTAB2 + SID2 * 64 + 8, STE1_DSS(2));
+    put(&b, STRTAB2 + SID2 * 64, STE_V | STE_S1 | CDTAB_L2 | STE_CDMAX(6));
+    ttb2 = new_table(&b);
+    map(&b, ttb2, VA, (DATA + PAGE) | PTE_RW);
+    set_cd(&b, CDTAB_L2 + 64, CD_BASE | CD_ASID(1), ttb2);
+    put(&b, SMMU2 + STRTAB_BASE, STRTAB2);
+    qtest_writel(b.qts, SMMU2 + STRTAB_BASE_CFG, STRTAB_LOG2);
+    qtest_writel(b.qts, SMMU2 + CR0, CR0_SMMUEN);
+    other_reaches(&b, VA, DATA + PAGE);
+    reaches(&b, 1, VA, DATA);
+    audit(&b, 0, 0, 0);
+
+    /* Invalidated in one */
+    map(&b, ttb, VA, 0);
+    map(&b, ttb2, VA, 0);
+    tlbi_va(&b, 1, VA, true);
+    cmd(&b, TLBI_NSNH_ALL, 0, 0, 0);
+    cmd_sync(&b);
+    faults(&b, 1, VA, F_TRANSLATION);
+    other_reaches(&b, VA, DATA + PAGE);
+    audit(&b, 0, 0, 0);
+    g_assert_cmpuint(counter_of(&b, "/machine/smmuv3-2", "left.tlb"), ==, 1);
+    g_assert_cmpuint(counter_of(&b, "/machine/smmuv3-2", "stale.tlb"), ==, 1);
+    g_assert_cmpuint(counter(&b, "stale.tlb"), ==, 0);
+
+    /* The guest reads sums */
+    g_assert_cmpuint(latched(&b, "smmu.left.tlb"), ==, 1);
+    g_assert_cmpuint(latched(&b, "smmu.stale.tlb"), ==, 1);
+    g_assert_cmpuint(latched(&b, "smmu.tlb.hit"), ==,
+                     counter(&b, "tlb.hit") +
+                     counter_of(&b, "/machine/smmuv3-2", "tlb.hit"));
+    stop(&b);
+}
+
+/* A request that stalls in the second one goes with its device */
+static void test_second_stalls(void)
+{
+    Bench b = start(STALL "-M x-second-smmu=0x20");
+
+    put(&b, STRTAB2 + SID2 * 64 + 8, STE1_DSS(2));
+    put(&b, STRTAB2 + SID2 * 64, STE_V | STE_S1 | CDTAB_L2 | STE_CDMAX(6));
+    set_cd(&b, CDTAB_L2 + 64, CD_BASE | CD_S | CD_ASID(1), new_table(&b));
+    put(&b, SMMU2 + STRTAB_BASE, STRTAB2);
+    qtest_writel(b.qts, SMMU2 + STRTAB_BASE_CFG, STRTAB_LOG2);
+    qtest_writel(b.qts, SMMU2 + CR0, CR0_SMMUEN);
+    g_assert_cmpuint(write_by_other(&b, VA, 1), ==, SVADEV_STATUS_BUSY);
+    g_assert_cmpuint(counter_of(&b, "/machine/smmuv3-2", "stall.now"), ==, 1);
+    g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+    /* Its event is not written: the queue of events is disabled */
+    qtest_writel(b.qts, MMIO + 0x1000000 + SVADEV_RESET, 1);
+    step(&b);
+    g_assert_cmpuint(counter_of(&b, "/machine/smmuv3-2", "stall.now"), ==, 0);
+    g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+    stop(&b);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -3035,6 +3157,8 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-sva/el2/regimes", test_el2_regimes);
     qtest_add_func("/smmuv3-sva/el2/regimes-s1", test_el2_regimes_s1);
     qtest_add_func("/smmuv3-sva/el2/no-e2h", test_el2_no_e2h);
+    qtest_add_func("/smmuv3-sva/two/tables", test_two_smmus);
+    qtest_add_func("/smmuv3-sva/two/stalls", test_second_stalls);
     qtest_add_func("/smmuv3-sva/commands", test_bad_commands);
     qtest_add_func("/smmuv3-sva/garbage", test_garbage);
 

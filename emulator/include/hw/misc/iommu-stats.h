@@ -29,9 +29,10 @@ typedef struct IOMMUStat {
  *
  * @owner: the device, whose structure holds the counters
  *
- * @prefix: tells apart the owners in the latched copy, e.g. "smmu."; if it is
- *   taken, the lowest number that is free is put in front of its final dot:
- *   "smmu1.", "smmu2.", ..., or "svadev1.", "svadev2.", ... for "svadev0."
+ * @prefix: tells apart the owners in the latched copy; "smmu.", for example, is
+ *   the sum of all that are registered with that. If it has a number in front of
+ *   the dot and is taken, the lowest number that is free is used instead:
+ *   "svadev1.", "svadev2.", ... for "svadev0."
  *
  * @stats: the counters, copied
  *

@@ -187,6 +187,77 @@ TEST_F(sva, upgrade_by_hardware)
 	munmap(p, len);
 }
 
+/* Several IOMMUs */
+
+/* A device behind another IOMMU than the first one, -1 if there is none */
+static int device_elsewhere(void)
+{
+	char first[SVA_PCI_NAME_LEN], name[SVA_PCI_NAME_LEN];
+	int i;
+
+	if (sva_iommu(device[0], first))
+		return -1;
+	for (i = 1; i < devices; i++)
+		if (!sva_iommu(device[i], name) && strcmp(name, first))
+			return device[i];
+	return -1;
+}
+
+/* An address space that two IOMMUs have cached is invalidated in both */
+TEST_F(sva, two_iommus)
+{
+	struct sva_queue other, *q[] = { &self->q, &other };
+	size_t i, round, len = 4 * PAGE;
+	int number = device_elsewhere();
+	uint8_t *p, *again;
+
+	if (number < 0)
+		SKIP(return, "all devices are behind one IOMMU");
+	ASSERT_EQ(0, sva_open(number, &other));
+	for (round = 0; round < 8; round++) {
+		p = map_pages(4, PROT_READ | PROT_WRITE);
+		ASSERT_NE(MAP_FAILED, p);
+		for (i = 0; i < ARRAY_SIZE(q); i++) {
+			ASSERT_EQ(SVADEV_STATUS_OK,
+				  sva_fill(q[i], p, i + 1, len));
+			EXPECT_TRUE(bytes_are(p, len, i + 1));
+		}
+
+		ASSERT_EQ(0, mprotect(p, len, PROT_READ));
+		for (i = 0; i < ARRAY_SIZE(q); i++) {
+			EXPECT_EQ(SVADEV_STATUS_FAULT,
+				  sva_write(q[i], p + PAGE, 9, 1))
+				TH_LOG("device %lu writes what is read-only",
+				       i);
+			ASSERT_EQ(SVADEV_STATUS_OK, sva_read(q[i], p, len));
+		}
+
+		ASSERT_EQ(0, munmap(p, len));
+		for (i = 0; i < ARRAY_SIZE(q); i++) {
+			EXPECT_EQ(SVADEV_STATUS_FAULT, sva_read(q[i], p, 1))
+				TH_LOG("device %lu reads what was unmapped", i);
+		}
+
+		again = mmap(p, len, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+			     MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		ASSERT_EQ(p, again);
+		memset(p, 7, len);
+		for (i = 0; i < ARRAY_SIZE(q); i++) {
+			ASSERT_EQ(SVADEV_STATUS_OK, sva_read(q[i], p, len));
+			EXPECT_EQ(7 * len, q[i]->result);
+		}
+
+		/* With one of them left, either */
+		sva_close(q[round % 2]);
+		ASSERT_EQ(0, munmap(p, len));
+		EXPECT_EQ(SVADEV_STATUS_FAULT,
+			  sva_read(q[!(round % 2)], p, 1));
+		ASSERT_EQ(0, sva_open(round % 2 ? number : device[0],
+				      q[round % 2]));
+	}
+	sva_close(&other);
+}
+
 /* Movers of pages: threads that go on until they are stopped */
 
 struct mover {

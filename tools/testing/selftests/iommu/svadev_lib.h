@@ -78,22 +78,35 @@ static inline bool sva_capable(int number)
 
 #define SVA_PCI_NAME_LEN	32
 
-/* What PCI calls the device. Returns 0 or a negative errno. */
-static inline int sva_pci_name(int number, char name[SVA_PCI_NAME_LEN])
+/* The last part of where a link in the directory of a device leads to */
+static inline int sva_link(int number, const char *link,
+			   char name[SVA_PCI_NAME_LEN])
 {
-	char link[64], target[PATH_MAX];
+	char path[64], target[PATH_MAX];
 	const char *last;
 	ssize_t len;
 
-	snprintf(link, sizeof(link), "/sys/class/uacce/svadev-%d/device",
-		 number);
-	len = readlink(link, target, sizeof(target) - 1);
+	snprintf(path, sizeof(path), "/sys/class/uacce/svadev-%d/%s", number,
+		 link);
+	len = readlink(path, target, sizeof(target) - 1);
 	if (len < 0)
 		return -errno;
 	target[len] = '\0';
 	last = strrchr(target, '/');
 	snprintf(name, SVA_PCI_NAME_LEN, "%.31s", last ? last + 1 : target);
 	return 0;
+}
+
+/* What PCI calls the device. Returns 0 or a negative errno. */
+static inline int sva_pci_name(int number, char name[SVA_PCI_NAME_LEN])
+{
+	return sva_link(number, "device", name);
+}
+
+/* The name of the IOMMU that a device is behind */
+static inline int sva_iommu(int number, char name[SVA_PCI_NAME_LEN])
+{
+	return sva_link(number, "device/iommu", name);
 }
 
 static inline FILE *sva_config(int number)
