@@ -438,6 +438,21 @@ static bool reread(IntelIOMMUState *s, const VTDHeldPASID *held,
     return true;
 }
 
+/* See stores to the tables that have been used */
+static void watch(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
+                  const VTDContextEntry *ce, uint64_t pdire)
+{
+    uint32_t first = pasid & ~((VTD_PAGE_SIZE / 8 << 6) - 1);
+
+    if (!req->silent) {
+        vtd_watch_page(s, req->sid,
+                       (ce->val[0] & VTD_PASID_DIR_BASE_ADDR_MASK) +
+                       (first >> 6) * sizeof(pdire), true, first);
+        vtd_watch_page(s, req->sid, pdire & VTD_PASID_TABLE_BASE_ADDR_MASK,
+                       false, pasid & ~63u);
+    }
+}
+
 /**
  * vtd_cache_pasid - find the PASID-table entry of a request
  * @s: IOMMU
@@ -487,6 +502,7 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
             if (!ret) {
                 hold(s, sva->pasids, key, &now, sizeof(now));
                 prefetch_pasids(s, req->sid, pasid, pdire);
+                watch(s, req, pasid, ce, pdire);
             }
         }
         return ret;
@@ -900,14 +916,9 @@ void vtd_cache_find_stale(IntelIOMMUState *s, const VTDSpace *held,
     }
 }
 
-void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv)
+static void inval(IntelIOMMUState *s, const VTDInval *inv)
 {
     VTDSVA *sva = s->sva;
-
-    if (inv->kind >= VTD_INVAL_DEV) {
-        vtd_prq_notify_dev(s, inv);
-        return;
-    }
 
     QEMU_LOCK_GUARD(&sva->lock);
 
@@ -941,6 +952,138 @@ void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv)
     default:
         g_assert_not_reached();
     }
+}
+
+void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv)
+{
+    switch (inv->kind) {
+    case VTD_INVAL_DEV:
+    case VTD_INVAL_DEV_PASID:
+    case VTD_INVAL_DEV_GLOBAL:
+        vtd_prq_notify_dev(s, inv);
+        break;
+    case VTD_INVAL_CTX_ALL:
+    case VTD_INVAL_CTX_SID:
+    case VTD_INVAL_PASID_ALL:
+        inval(s, inv);
+        vtd_watch_check(s);
+        break;
+    default:
+        inval(s, inv);
+        break;
+    }
+}
+
+/* Fetches between stores of software */
+
+/* Is an entry fetched after a store to it? Not often if that evicts it */
+static bool is_fetched(VTDSVA *sva, bool held)
+{
+    return !iommu_choice_below(&sva->prefetch_choice, held ? 4 : 2);
+}
+
+static void fetch_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
+                         uint64_t pdire)
+{
+    VTDSVA *sva = s->sva;
+    VTDHeldPASID now = { .fpd = pdire & VTD_PASID_DIR_FPD }, *held;
+    uint64_t key = pasid_key(sid, pasid);
+    VTDSpace space;
+
+    held = g_hash_table_lookup(sva->pasids, &key);
+    if (!read_pasid(pdire, pasid, &now) &&
+        !vtd_sva_decode_pasid(s, pasid, &now.pe, &space) &&
+        is_fetched(sva, held && held->at == now.at)) {
+        hold(s, sva->pasids, key, &now, sizeof(now));
+        sva->pasid_ahead++;
+    }
+}
+
+/**
+ * vtd_cache_pdire_stored - software has stored to a PASID-directory entry
+ * @s: IOMMU
+ * @sid: whose directory it is
+ * @pasid: the first PASID that it is of
+ *
+ * It may be fetched, and the entries of its table.
+ */
+void vtd_cache_pdire_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid)
+{
+    VTDSVA *sva = s->sva;
+    uint64_t key = pasid_key(sid, pasid >> 6), pdire;
+    VTDContextEntry *ce;
+    uint32_t i;
+
+    QEMU_LOCK_GUARD(&sva->lock);
+
+    ce = g_hash_table_lookup(sva->ctx, GUINT_TO_POINTER(sid));
+    if (!ce || pasid >> (CE_PDTS(ce) + 7 + 6) ||
+        read_pdire(s, pasid, ce, &pdire)) {
+        return;
+    }
+    vtd_watch_page(s, sid, pdire & VTD_PASID_TABLE_BASE_ADDR_MASK, false,
+                   pasid);
+    if (is_fetched(sva, g_hash_table_contains(sva->pdires, &key))) {
+        hold(s, sva->pdires, key, &pdire, sizeof(pdire));
+        for (i = 0; i < 64; i++) {
+            fetch_stored(s, sid, pasid + i, pdire);
+        }
+    }
+}
+
+/**
+ * vtd_cache_pasid_stored - software has stored to a PASID-table entry
+ * @s: IOMMU
+ * @sid: whose table it is
+ * @pasid: the PASID
+ *
+ * If it is present now it may be fetched, whether software is done or not.
+ */
+void vtd_cache_pasid_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid)
+{
+    VTDSVA *sva = s->sva;
+    uint64_t key = pasid_key(sid, pasid >> 6), now, *pdire;
+    VTDContextEntry *ce;
+
+    QEMU_LOCK_GUARD(&sva->lock);
+
+    ce = g_hash_table_lookup(sva->ctx, GUINT_TO_POINTER(sid));
+    if (!ce || pasid >> (CE_PDTS(ce) + 7 + 6)) {
+        return;
+    }
+    pdire = g_hash_table_lookup(sva->pdires, &key);
+    if (!pdire && !read_pdire(s, pasid, ce, &now)) {
+        pdire = &now;
+    }
+    if (pdire) {
+        fetch_stored(s, sid, pasid, *pdire);
+    }
+}
+
+/**
+ * vtd_cache_is_table - is a page part of the PASID tables in memory?
+ * @s: IOMMU
+ * @sid: whose tables
+ * @page: the page
+ * @dir: whether it is one of a directory
+ * @pasid: the first PASID that it would be of
+ */
+bool vtd_cache_is_table(IntelIOMMUState *s, uint16_t sid, hwaddr page, bool dir,
+                        uint32_t pasid)
+{
+    const VTDRequest req = { .sid = sid };
+    VTDContextEntry ce;
+    uint64_t pdire;
+
+    if (read_context(s, &req, &ce) || pasid >> (CE_PDTS(&ce) + 7 + 6)) {
+        return false;
+    }
+    if (dir) {
+        return (ce.val[0] & VTD_PASID_DIR_BASE_ADDR_MASK) +
+               (pasid >> 6) * sizeof(pdire) == page;
+    }
+    return !read_pdire(s, pasid, &ce, &pdire) &&
+           (pdire & VTD_PASID_TABLE_BASE_ADDR_MASK) == page;
 }
 
 /* Audit */

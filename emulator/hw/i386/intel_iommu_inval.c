@@ -1,8 +1,7 @@
 /*
  * VT-d: the invalidation queue, where requests go through strict caches
  *
- * Invalidations take effect as intel_iommu_sync.c has it. Page group responses
- * act at once.
+ * Invalidations and responses take effect as intel_iommu_sync.c has it.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -244,7 +243,11 @@ bool vtd_inval_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     case VTD_INV_DESC_DEV_PIOTLB:
         return device_piotlb_desc(s, desc);
     case VTD_INV_DESC_PGRESP:
-        return vtd_prq_response_desc(s, desc);
+        if (!vtd_prq_response_check(desc)) {
+            return false;
+        }
+        vtd_sync_response(s, desc);
+        return true;
     case VTD_INV_DESC_WAIT:
         return is_wait(s, desc);
     case VTD_INV_DESC_IEC:

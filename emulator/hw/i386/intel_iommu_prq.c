@@ -307,7 +307,14 @@ static void deliver(void *opaque)
     }
 }
 
-bool vtd_prq_response_desc(IntelIOMMUState *s, VTDInvDesc *desc)
+/* Is a page group response descriptor without an error? */
+bool vtd_prq_response_check(const VTDInvDesc *desc)
+{
+    return !(desc->val[0] & 0xfff00000000001c0ULL) &&
+           !(desc->val[1] & ~0xffcULL);
+}
+
+void vtd_prq_respond(IntelIOMMUState *s, const VTDInvDesc *desc)
 {
     VTDSVA *sva = s->sva;
     bool pp = extract64(desc->val[0], 4, 1);
@@ -316,11 +323,6 @@ bool vtd_prq_response_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     uint32_t pasid = pp ? extract64(desc->val[0], 32, 20) : PCI_NO_PASID;
     uint16_t prgi = extract64(desc->val[1], 3, 9);
     IOMMUPRIResponseCode resp;
-
-    if ((desc->val[0] & 0xfff00000000001c0ULL) ||
-        (desc->val[1] & ~0xffcULL)) {
-        return false;
-    }
 
     switch (code) {
     case RESP_SUCCESS:
@@ -343,7 +345,6 @@ bool vtd_prq_response_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         sva->resp_unknown++;
     }
     respond(s, sid, pasid, prgi, resp);
-    return true;
 }
 
 /* The queue */

@@ -154,6 +154,7 @@ void vtd_sva_reset(IntelIOMMUState *s)
 {
     vtd_sync_reset(s);
     vtd_cache_reset(s);
+    vtd_watch_check(s);
     vtd_prq_reset(s);
 }
 

@@ -60,6 +60,7 @@ typedef struct VTDRequest {
 #define VTD_WILD_ANSWER     (1u << 5)   /* devices take their time */
 #define VTD_WILD_PREFETCH   (1u << 6)   /* fetch neighbours of entries, too */
 #define VTD_WILD_TORN       (1u << 7)   /* read PASID entries in pieces */
+#define VTD_WILD_STORES     (1u << 8)   /* fetch them between two stores */
 
 /* What a paging-structure entry and those above it allow */
 typedef struct VTDAccess {
@@ -140,6 +141,7 @@ struct VTDSVA {
     GTree *psc;             /* VTDTag -> VTDEntry, of a table */
     QTAILQ_HEAD(, VTDFetched) fetched;  /* descriptors, not complete */
     uint32_t nr_deferred;   /* invalidations of them */
+    uint32_t nr_responses;
     uint32_t nr_waits;
     bool blocked;           /* the queue stops at a wait descriptor */
     bool running;
@@ -268,11 +270,23 @@ void vtd_cache_find_stale(IntelIOMMUState *s, const VTDSpace *held,
 void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv);
 void vtd_cache_audit(void *opaque);
 
+void vtd_cache_pdire_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid);
+void vtd_cache_pasid_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid);
+bool vtd_cache_is_table(IntelIOMMUState *s, uint16_t sid, hwaddr page, bool dir,
+                        uint32_t pasid);
+
+/* intel_iommu_watch.c: stores to PASID tables */
+void *vtd_watch_host(hwaddr at);
+void vtd_watch_page(IntelIOMMUState *s, uint16_t sid, hwaddr page, bool dir,
+                    uint32_t pasid);
+void vtd_watch_check(IntelIOMMUState *s);
+
 /* intel_iommu_sync.c: when invalidations act, when waits complete */
 void vtd_sync_init(IntelIOMMUState *s);
 void vtd_sync_reset(IntelIOMMUState *s);
 void vtd_sync_finish(IntelIOMMUState *s);
 void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain);
+void vtd_sync_response(IntelIOMMUState *s, const VTDInvDesc *desc);
 bool vtd_sync_wait(IntelIOMMUState *s, const VTDInvDesc *desc);
 bool vtd_sync_waits(IntelIOMMUState *s);
 void vtd_sync_note_request(IntelIOMMUState *s, const VTDRequest *req);
@@ -286,7 +300,8 @@ void vtd_inval_iotlb_reg(IntelIOMMUState *s, uint64_t val, uint64_t iva);
 void vtd_prq_init(IntelIOMMUState *s);
 void vtd_prq_reset(IntelIOMMUState *s);
 void vtd_prq_write(IntelIOMMUState *s, hwaddr at, unsigned int size);
-bool vtd_prq_response_desc(IntelIOMMUState *s, VTDInvDesc *desc);
+bool vtd_prq_response_check(const VTDInvDesc *desc);
+void vtd_prq_respond(IntelIOMMUState *s, const VTDInvDesc *desc);
 void vtd_prq_push(IntelIOMMUState *s, uint16_t sid);
 void vtd_prq_check_present(IntelIOMMUState *s);
 void vtd_prq_drain(IntelIOMMUState *s, const VTDInval *of, size_t n);

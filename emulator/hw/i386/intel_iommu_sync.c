@@ -51,13 +51,14 @@
  */
 #define MAX_DEFERRED    256
 #define MAX_WAITS       64
+#define MAX_RESPONSES   256
 
 /* Translations per wait descriptor that only serve to refill the caches */
 #define MAX_REFILLS     512
 
 /* A descriptor that was fetched, and is not complete */
 struct VTDFetched {
-    bool is_wait;
+    enum { FETCHED_INVAL, FETCHED_RESPONSE, FETCHED_WAIT } type;
 
     VTDInval inv;           /* An invalidation: */
     bool drain;             /* accesses translated before are waited for */
@@ -66,7 +67,7 @@ struct VTDFetched {
     bool no_answer;         /* the device is given up */
     int64_t answer_ns;      /* then */
 
-    VTDInvDesc desc;        /* A wait descriptor: */
+    VTDInvDesc desc;        /* A response, or a wait descriptor: */
     bool blocks;            /* the queue stops at it */
     bool acted;             /* what is in front of it has */
     int64_t due_ns;
@@ -114,11 +115,17 @@ static void take_off(VTDSVA *sva, VTDFetched *f)
     VTDFetched *held;
 
     QTAILQ_REMOVE(&sva->fetched, f, next);
-    if (f->is_wait) {
+    switch (f->type) {
+    case FETCHED_INVAL:
+        sva->nr_deferred--;
+        break;
+    case FETCHED_RESPONSE:
+        sva->nr_responses--;
+        break;
+    case FETCHED_WAIT:
         sva->nr_waits--;
         sva->blocked &= !f->blocks;
-    } else {
-        sva->nr_deferred--;
+        break;
     }
     if (f->sent) {
         QTAILQ_FOREACH(held, &sva->fetched, next) {
@@ -174,6 +181,22 @@ static void refill(IntelIOMMUState *s)
     }
 }
 
+/* Page group responses go out, unless a device in front of them has to answer */
+static void respond(IntelIOMMUState *s)
+{
+    VTDFetched *f, *next;
+
+    QTAILQ_FOREACH_SAFE(f, &s->sva->fetched, next, next) {
+        if (f->sent) {
+            break;
+        }
+        if (f->type == FETCHED_RESPONSE) {
+            vtd_prq_respond(s, &f->desc);
+            take_off(s->sva, f);
+        }
+    }
+}
+
 /*
  * The device has invalidated, and what it has sent before has arrived (VT-d
  * 7.10, PCIe 10.3.3): page requests at the unit, accesses in memory.
@@ -186,6 +209,7 @@ static void answered(IntelIOMMUState *s, VTDFetched *f)
     vtd_prq_push(s, f->inv.sid);
     sva->flight_mark = iommu_flight_mark();
     take_off(sva, f);
+    respond(s);
 }
 
 /*
@@ -243,8 +267,8 @@ static VTDFetched *next_to_act(IntelIOMMUState *s)
     uint32_t n = 0, i;
 
     QTAILQ_FOREACH(f, &sva->fetched, next) {
-        waits |= !f->is_wait && f->sent;
-        if (f->is_wait || f->sent || rank(&f->inv) > lowest) {
+        waits |= f->sent;
+        if (f->type != FETCHED_INVAL || f->sent || rank(&f->inv) > lowest) {
             continue;
         }
         lowest = rank(&f->inv);
@@ -272,7 +296,7 @@ static bool is_pending(VTDSVA *sva, const VTDFetched *end, bool to_act)
         if (f == end) {
             break;
         }
-        if (!f->is_wait && !(to_act && (f->sent || f->held))) {
+        if (f->type == FETCHED_INVAL && !(to_act && (f->sent || f->held))) {
             return true;
         }
     }
@@ -308,7 +332,8 @@ static bool may_be_early(IntelIOMMUState *s)
         return false;
     }
     QTAILQ_FOREACH(f, &sva->fetched, next) {
-        if (!f->is_wait && !f->sent && rank(&f->inv) < rank(&last->inv)) {
+        if (f->type == FETCHED_INVAL && !f->sent &&
+            rank(&f->inv) < rank(&last->inv)) {
             return false;
         }
     }
@@ -320,7 +345,7 @@ static VTDFetched *first_wait(VTDSVA *sva)
     VTDFetched *f;
 
     QTAILQ_FOREACH(f, &sva->fetched, next) {
-        if (f->is_wait) {
+        if (f->type == FETCHED_WAIT) {
             return f;
         }
     }
@@ -333,8 +358,7 @@ static VTDFetched *first_answer(VTDSVA *sva)
     VTDFetched *f, *first = NULL;
 
     QTAILQ_FOREACH(f, &sva->fetched, next) {
-        if (!f->is_wait && f->sent &&
-            (!first || f->answer_ns < first->answer_ns)) {
+        if (f->sent && (!first || f->answer_ns < first->answer_ns)) {
             first = f;
         }
     }
@@ -355,11 +379,11 @@ static void time_out(IntelIOMMUState *s)
     bool behind = false;
 
     QTAILQ_FOREACH_SAFE(f, &sva->fetched, next, next) {
-        behind |= !f->is_wait && f->sent;
-        if (f->is_wait) {
-            if (f->blocks) {
-                vtd_inv_queue_consume(s);
-            }
+        behind |= f->sent;
+        if (f->type == FETCHED_WAIT && f->blocks) {
+            vtd_inv_queue_consume(s);
+        }
+        if (f->type != FETCHED_INVAL) {
             take_off(sva, f);
         } else if (behind && (is_of_device(&f->inv) ||
                               iommu_choice_below(&sva->abort_choice, 2))) {
@@ -497,6 +521,30 @@ void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain)
 }
 
 /**
+ * vtd_sync_response - a page group response was fetched
+ * @s: IOMMU
+ * @desc: the descriptor, which is not in error
+ *
+ * Behind a device that has not answered it is held back. So software that submits
+ * again what a time-out has aborted answers no group twice.
+ */
+void vtd_sync_response(IntelIOMMUState *s, const VTDInvDesc *desc)
+{
+    VTDSVA *sva = s->sva;
+    VTDFetched *f;
+
+    if (!first_answer(sva) || sva->nr_responses == MAX_RESPONSES) {
+        vtd_prq_respond(s, desc);
+        return;
+    }
+    f = g_new0(VTDFetched, 1);
+    f->type = FETCHED_RESPONSE;
+    f->desc = *desc;
+    QTAILQ_INSERT_TAIL(&sva->fetched, f, next);
+    sva->nr_responses++;
+}
+
+/**
  * vtd_sync_wait - a wait descriptor was fetched
  * @s: IOMMU
  * @desc: the descriptor, which is not in error
@@ -515,7 +563,7 @@ bool vtd_sync_wait(IntelIOMMUState *s, const VTDInvDesc *desc)
                   sva->nr_waits >= MAX_WAITS ||
                   iommu_choice_below(&sva->ahead_choice, 2);
 
-    f->is_wait = true;
+    f->type = FETCHED_WAIT;
     f->desc = *desc;
     f->blocks = blocks;
     f->due_ns = now_ns();
@@ -585,8 +633,9 @@ void vtd_sync_finish(IntelIOMMUState *s)
         }
         act_before(s, NULL);
     }
+    respond(s);
     QTAILQ_FOREACH_SAFE(f, &sva->fetched, next, next) {
-        if (!f->is_wait || f->blocks) {
+        if (f->type == FETCHED_INVAL || f->blocks) {
             take_off(sva, f);
         }
     }

@@ -21,6 +21,13 @@
 
 bool vtd_walk_read(hwaddr at, void *buf, size_t len)
 {
+    void *host = vtd_watch_host(at);
+
+    if (host) {
+        /* No structure crosses a page */
+        memcpy(buf, host, len);
+        return true;
+    }
     return dma_memory_read(&address_space_memory, at, buf, len,
                            VTD_MEMORY_ONLY) == MEMTX_OK;
 }

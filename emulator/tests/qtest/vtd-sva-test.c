@@ -2270,6 +2270,106 @@ static void test_order(void)
     stop(&b);
 }
 
+/* An entry may be fetched between two stores to it, if it is present then */
+static void test_stores(void)
+{
+    Bench b = start_with(",x-wild=256");
+    uint64_t old = one_page(&b, 1, 2, DATA), new = new_table(&b);
+    int round, torn = 0;
+
+    map(&b, new, VA, (DATA + PAGE) | RW);
+    /* Stores are seen from the first request on */
+    reaches(&b, 1, VA, DATA);
+    qtest_clock_step(b.qts, 1000);
+    for (round = 0; round < 64; round++) {
+        flush_all_of(&b, 2, 2);
+        flush_all_of(&b, 3, 2);
+        wait_desc(&b);
+
+        if (round & 1) {
+            /* P last: all or nothing */
+            set_pe(&b, 2, PE_P | PE_FS, 3, new);
+            reaches(&b, 2, VA, DATA + PAGE);
+        } else {
+            /* P first */
+            put(&b, pe_of(2), PE_P | PE_FS);
+            put(&b, pe_of(2) + 8, 3);
+            put(&b, pe_of(2) + 16, new);
+            if (dma_write(&b, 2, VA, 1) != SVADEV_STATUS_OK) {
+                clear_faults(&b);
+                torn++;
+            }
+        }
+        put(&b, pe_of(2), 0);
+        desc(&b, D_PC | G(0), 0);
+        flush_pasid(&b, 3, 2);
+        wait_desc(&b);
+        put(&b, pe_of(2) + 8, 0);
+        put(&b, pe_of(2) + 16, 0);
+        faults(&b, 2, VA, F_PE_P);
+    }
+    g_assert_cmpint(torn, >, 0);
+    g_assert_cmpint(torn, <, 32);
+
+    clear_faults(&b);
+    stop(&b);
+
+    /* A table is referred to before the new entry is in it, or after */
+    b = start_with(",x-wild=384");
+    old = one_page(&b, 1, 2, DATA);
+    new = new_table(&b);
+    map(&b, new, VA, (DATA + PAGE) | RW);
+    for (round = 0; round < 128; round++) {
+        set_pe(&b, 1, PE_P | PE_FS, 2, old);
+        put(&b, PDIR, PTAB | 1);
+        desc(&b, D_PC | G(3), 0);
+        wait_desc(&b);
+        reaches(&b, 1, VA, DATA);
+        qtest_clock_step(b.qts, 1000);
+        if (round == 64) {
+            g_assert_cmpuint(counter(&b, "pasid.torn"), ==, 0);
+        }
+        put(&b, PTAB3 + 64 + 8, round < 64 ? 3 : 2);
+        put(&b, PTAB3 + 64 + 16, round < 64 ? new : old);
+        put(&b, PTAB3 + 64, PE_P | PE_FS);
+        put(&b, PDIR, PTAB3 | 1);
+        put(&b, PTAB3 + 64 + 8, 3);
+        put(&b, PTAB3 + 64 + 16, new);
+        dma_write(&b, 1, VA, 1);
+        desc(&b, D_PC | G(3), 0);
+        desc(&b, D_IOTLB | G(1), 0);
+        wait_desc(&b);
+        reaches(&b, 1, VA, DATA + PAGE);
+    }
+    g_assert_cmpuint(counter(&b, "pasid.torn"), >, 0);
+    stop(&b);
+
+    /* A table that is freed is memory as any other: that of pages, maybe */
+    b = start_with(",x-wild=256");
+    old = one_page(&b, 1, 2, DATA);
+    reaches(&b, 1, VA, DATA);
+    qtest_clock_step(b.qts, 1000);
+    qtest_memset(b.qts, PTAB3, 0, PAGE);
+    put(&b, PTAB3 + 64 + 8, 2);
+    put(&b, PTAB3 + 64 + 16, old);
+    put(&b, PTAB3 + 64, PE_P | PE_FS);
+    put(&b, PDIR, PTAB3 | 1);
+    desc(&b, D_PC | G(3), 0);
+    wait_desc(&b);
+    qtest_memset(b.qts, PTAB, 0, PAGE);
+    put(&b, entry(&b, old, 4, VA + LARGE, 2), PTAB | RW);
+    map(&b, old, VA + LARGE, (DATA + PAGE) | RW);
+    reaches(&b, 1, VA + LARGE, DATA + PAGE);
+    g_assert_cmphex(get(&b, pte(&b, old, VA + LARGE)) & (A | D), ==, A | D);
+    /* A reset */
+    reaches(&b, 1, VA, DATA);
+    qtest_clock_step(b.qts, 1000);
+    qtest_system_reset(b.qts);
+    put(&b, PTAB3, 0x4321);
+    g_assert_cmphex(get(&b, PTAB3), ==, 0x4321);
+    stop(&b);
+}
+
 /* In a range, a device keeps only what the IOTLB still has against memory */
 static void test_order_pages(void)
 {
@@ -2842,6 +2942,62 @@ static void test_page_request_time(void)
     g_assert_cmpuint(counter(&b, "prq.refused"), ==, 0);
     g_assert_cmphex(reg(&b, PRS), ==, 0);
     g_assert_cmphex(get(&b, VTD + PQT), ==, 0);
+    stop(&b);
+}
+
+/* A response that a time-out has aborted was not sent, and is no second one */
+static void test_response_time_out(void)
+{
+    Bench b = start_with(",x-wait-ns=1000");
+    uint64_t root = one_page(&b, 1, 2, DATA), val0, val1;
+    int i;
+
+    set_queue(&b, 0, 1, 1, PRI);
+    for (i = 0; i < 2; i++) {
+        start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 1);
+        val1 = next_request(&b, &val0);
+        if (i) {
+            map(&b, root, VA + PAGE, (DATA + PAGE) | RW);
+        }
+        desc(&b, D_DEV_PIOTLB | 0x40 << 16 | 1ull << 32, VA);
+        desc(&b, D_WAIT | WAIT_FN, 0);
+        qtest_clock_step(b.qts, 2000);
+        put(&b, VTD + IQT, b.tail << 5);
+        respond(&b, 1, extract64(val1, 3, 9), !i);
+        start_wait(&b);
+        qtest_clock_step(b.qts, 11000000);
+        g_assert_cmphex(fsts(&b), ==, FSTS_ITE);
+        set_reg(&b, FSTS, FSTS_ITE);
+        drain(&b);
+        step(&b);
+        g_assert_cmpuint(status(&b, 1), ==, i ? SVADEV_STATUS_OK :
+                                                SVADEV_STATUS_FAULT);
+    }
+    map(&b, root, VA + PAGE, 0);
+    desc(&b, D_IOTLB | G(1), 0);
+    flush_dev(&b, 1, 0, true);
+    wait_desc(&b);
+
+    /* Fetched while the device is waited for */
+    start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 1);
+    val1 = next_request(&b, &val0);
+    desc(&b, D_DEV_PIOTLB | 0x40 << 16 | 1ull << 32, VA);
+    for (i = 0; i < 256; i++) {
+        /* One too many without a wait: all that can act does */
+        desc(&b, D_CC | G(1), 0);
+    }
+    respond(&b, 1, extract64(val1, 3, 9), 1);
+    step(&b);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_BUSY);
+    qtest_clock_step(b.qts, 11000000);
+    g_assert_cmphex(fsts(&b), ==, FSTS_ITE);
+    set_reg(&b, FSTS, FSTS_ITE);
+    g_assert_cmpuint(counter(&b, "resp.invalid"), ==, 1);
+    respond(&b, 1, extract64(val1, 3, 9), 1);
+    step(&b);
+    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_FAULT);
+    g_assert_cmpuint(counter(&b, "resp.unknown"), ==, 0);
+    g_assert_cmpuint(dev_counter(&b, "pri.unexpected"), ==, 0);
     stop(&b);
 }
 
@@ -3439,6 +3595,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/conflict", test_conflict);
     qtest_add_func("/vtd-sva/prefetch", test_prefetch);
     qtest_add_func("/vtd-sva/torn", test_torn);
+    qtest_add_func("/vtd-sva/stores", test_stores);
     qtest_add_func("/vtd-sva/wait-time", test_wait_time);
     qtest_add_func("/vtd-sva/wait-seed", test_wait_seed);
     qtest_add_func("/vtd-sva/early", test_early);
@@ -3465,6 +3622,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/no-dte", test_no_dte);
     qtest_add_func("/vtd-sva/page-request", test_page_request);
     qtest_add_func("/vtd-sva/page-request-time", test_page_request_time);
+    qtest_add_func("/vtd-sva/response-time-out", test_response_time_out);
     qtest_add_func("/vtd-sva/page-request-overflow",
                    test_page_request_overflow);
     qtest_add_func("/vtd-sva/page-request-index", test_page_request_index);
