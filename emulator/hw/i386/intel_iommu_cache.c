@@ -977,9 +977,9 @@ void vtd_cache_inval(IntelIOMMUState *s, const VTDInval *inv)
 /* Fetches between stores of software */
 
 /* Is an entry fetched after a store to it? Not often if that evicts it */
-static bool is_fetched(VTDSVA *sva, bool held)
+static bool is_fetched(VTDSVA *sva, bool held, uint32_t one_of)
 {
-    return !iommu_choice_below(&sva->prefetch_choice, held ? 4 : 2);
+    return !iommu_choice_below(&sva->prefetch_choice, held ? one_of : 2);
 }
 
 static void fetch_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
@@ -993,7 +993,7 @@ static void fetch_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
     held = g_hash_table_lookup(sva->pasids, &key);
     if (!read_pasid(pdire, pasid, &now) &&
         !vtd_sva_decode_pasid(s, pasid, &now.pe, &space) &&
-        is_fetched(sva, held && held->at == now.at)) {
+        is_fetched(sva, held && held->at == now.at, 16)) {
         hold(s, sva->pasids, key, &now, sizeof(now));
         sva->pasid_ahead++;
     }
@@ -1023,7 +1023,7 @@ void vtd_cache_pdire_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid)
     }
     vtd_watch_page(s, sid, pdire & VTD_PASID_TABLE_BASE_ADDR_MASK, false,
                    pasid);
-    if (is_fetched(sva, g_hash_table_contains(sva->pdires, &key))) {
+    if (is_fetched(sva, g_hash_table_contains(sva->pdires, &key), 4)) {
         hold(s, sva->pdires, key, &pdire, sizeof(pdire));
         for (i = 0; i < 64; i++) {
             fetch_stored(s, sid, pasid + i, pdire);

@@ -131,12 +131,22 @@ static void heir_of_queue(struct sva_queue *q, uint8_t *p, struct gate *go)
 {
 	struct sva_counters before, after;
 	uint8_t *mine;
+	int i;
 
 	CHECK(gate_wait(go));
 
-	/* What the device was at has ended, and not well */
-	q->page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, q->fd,
-		       0);
+	/*
+	 * What the device was at has ended, and not well. A fault that was being
+	 * handled keeps the address space for a while, and with it the mapping
+	 * that only one process may have.
+	 */
+	for (i = 0; i < 1000; i++) {
+		q->page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			       q->fd, 0);
+		if (q->page != MAP_FAILED || errno != EEXIST)
+			break;
+		usleep(1000);
+	}
 	CHECK(q->page != MAP_FAILED);
 	CHECK(sva_wait(q) == SVADEV_STATUS_FAULT);
 
