@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Page requests that go wrong, groups of more than one page, and invalidations
- * that are answered late.
+ * Page requests that go wrong, groups of more than one page, translations that
+ * are never used, and invalidations that are answered late.
  *
  * Queues work on memory that was not touched before, while the device asks for
  * eight pages at a time and sends its requests late, never, twice, without their
@@ -24,6 +24,9 @@
 
 /* Until the queue overflows */
 #define MANY_ROUNDS	10
+
+/* A translation request ends with an aligned block of so many */
+#define AHEAD_PAGES	8
 
 /* Of a process, beside one that asks for pages that it does not have */
 #define FILLS		200
@@ -227,13 +230,11 @@ TEST_F(sva, requests_overflow)
 	EXPECT_LT(0, grown(&self->before.counters, "vtd.prq.overflow"));
 }
 
-/* Has the device write to memory that the process does not have, to no avail */
-static void ask_in_vain(const uint64_t *stop)
+/* Has the device write to memory that must not be accessed, to no avail */
+static void ask_in_vain(const uint64_t *stop, uint8_t *p)
 {
-	uint8_t *p = map_pages(PRG_PAGES, PROT_NONE);
 	struct sva_queue q;
 
-	CHECK(p != MAP_FAILED);
 	CHECK(!sva_open(device[0], &q));
 	while (!sva_load(stop))
 		CHECK(sva_fill(&q, p, 1, PRG_PAGES * PAGE) ==
@@ -246,15 +247,17 @@ TEST_F(sva, groups_of_two_processes)
 {
 	uint64_t *stop = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint8_t *p, *bad = map_pages(PRG_PAGES, PROT_NONE);
 	unsigned int fill, failed = 0;
-	uint8_t *p;
 	pid_t pid;
 
 	ASSERT_NE(MAP_FAILED, stop);
+	/* An address that is invalid in both */
+	ASSERT_NE(MAP_FAILED, bad);
 	ASSERT_TRUE(knob("prg_pages", PRG_PAGES));
 	pid = child();
 	if (!pid)
-		ask_in_vain(stop);
+		ask_in_vain(stop, bad);
 	for (fill = 0; fill < FILLS; fill++) {
 		p = map_pages(PRG_PAGES, PROT_READ | PROT_WRITE);
 		ASSERT_NE(MAP_FAILED, p);
@@ -268,7 +271,33 @@ TEST_F(sva, groups_of_two_processes)
 	EXPECT_TRUE(knob("prg_pages", 1));
 	EXPECT_EQ(0, failed)
 		TH_LOG("%u of %u operations", failed, FILLS);
+	munmap(bad, PRG_PAGES * PAGE);
 	munmap(stop, PAGE);
+}
+
+/* What the device asked for ahead of use is invalidated like all else */
+TEST_F(sva, translations_ahead)
+{
+	char line[1024];
+	uint8_t *map, *p;
+	int round;
+
+	for (round = 0; round < PAGES; round++) {
+		map = map_pages(2 * AHEAD_PAGES, PROT_READ | PROT_WRITE);
+		ASSERT_NE(MAP_FAILED, map);
+		p = (uint8_t *)(((uintptr_t)map + AHEAD_PAGES * PAGE - 1) /
+				(AHEAD_PAGES * PAGE) * (AHEAD_PAGES * PAGE));
+		memset(p, 1, AHEAD_PAGES * PAGE);
+		ASSERT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 2, 8));
+		/* The second page of two was not used */
+		ASSERT_EQ(0, munmap(p, 2 * PAGE));
+		EXPECT_EQ(0, audit(line, sizeof(line)))
+			TH_LOG("round %d, two pages: %s", round, line);
+		munmap(map, 2 * AHEAD_PAGES * PAGE);
+		EXPECT_EQ(0, audit(line, sizeof(line)))
+			TH_LOG("round %d: %s", round, line);
+	}
+	EXPECT_LT(0, grown(&self->before.counters, "svadev0.atc.ahead"));
 }
 
 /* While the device takes its time its page is neither freed nor used again */
