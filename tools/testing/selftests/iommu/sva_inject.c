@@ -25,6 +25,9 @@
 /* Until the queue overflows */
 #define MANY_ROUNDS	10
 
+/* Of groups, of which one of four is too long for the queue */
+#define CUTS		40
+
 /* A translation request ends with an aligned block of so many */
 #define AHEAD_PAGES	8
 
@@ -228,6 +231,46 @@ TEST_F(sva, requests_overflow)
 	}
 	EXPECT_LT(0, grown(&self->before.counters, "svadev0.pri.many"));
 	EXPECT_LT(0, grown(&self->before.counters, "vtd.prq.overflow"));
+}
+
+/*
+ * The end of a group is lost, and its pages appear without it: what is left of
+ * the group must not become part of the next one that has its index, as the pages
+ * are gone by then.
+ */
+TEST_F(sva, groups_cut_by_overflow)
+{
+	uint8_t *p[CUTS];
+	int round, i;
+
+	self->before.logged = "page request queue overflow";
+	self->before.injected = true;
+	ASSERT_TRUE(knob("prg_pages", PRG_PAGES));
+	ASSERT_TRUE(knob("max_retries", MANY_RETRIES));
+	ASSERT_TRUE(knob("inject", SVADEV_INJECT_MANY));
+	for (round = 0; round < CUTS; round++) {
+		p[round] = map_pages(PRG_PAGES, PROT_READ | PROT_WRITE);
+		ASSERT_NE(MAP_FAILED, p[round]);
+		ASSERT_TRUE(sva_submit(&self->q, &(struct sva_op){
+			.op = SVADEV_OP_FILL, .dst = p[round],
+			.value = round + 1, .len = PRG_PAGES * PAGE }));
+		/* The device has asked; it is told to try again */
+		usleep(2000);
+		for (i = 0; i < PRG_PAGES; i++)
+			__atomic_fetch_add(p[round] + i * PAGE, 0,
+					   __ATOMIC_RELAXED);
+		EXPECT_EQ(SVADEV_STATUS_OK, sva_wait(&self->q))
+			TH_LOG("round %d", round);
+		EXPECT_TRUE(bytes_are(p[round], PRG_PAGES * PAGE, round + 1));
+		ASSERT_EQ(0, mprotect(p[round], PRG_PAGES * PAGE, PROT_NONE));
+	}
+	EXPECT_TRUE(knob("inject", 0));
+	EXPECT_TRUE(knob("prg_pages", 1));
+	EXPECT_TRUE(knob("max_retries", RETRIES));
+	EXPECT_LT(0, grown(&self->before.counters, "vtd.prq.overflow"));
+	EXPECT_TRUE(SOON(all_answered(&self->before.counters)));
+	while (round--)
+		munmap(p[round], PRG_PAGES * PAGE);
 }
 
 /* Has the device write to memory that must not be accessed, to no avail */
