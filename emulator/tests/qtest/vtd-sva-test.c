@@ -2583,6 +2583,42 @@ static void test_time_out_others(void)
     stop(&b);
 }
 
+/* When svadev answers an invalidation is set by its register */
+static void test_injected_answer(void)
+{
+    static const struct {
+        uint32_t inject;
+        int ms;                         /* until the wait is complete, */
+        bool timeout;                   /* or given up */
+    } cases[] = {
+        { 0, 0, false },
+        { SVADEV_INJECT_INV_LATE, 100, false },
+        { SVADEV_INJECT_INV_NEVER, 150, true },
+        { SVADEV_INJECT_INV_LATE | SVADEV_INJECT_INV_NEVER, 150, true },
+    };
+    int i, ms;
+
+    for (i = 0; i < ARRAY_SIZE(cases); i++) {
+        Bench b = start();
+
+        one_page(&b, 1, 2, DATA);
+        g_assert_cmpuint(ats_write(&b, 1, VA, 1), ==, SVADEV_STATUS_OK);
+        qtest_writel(b.qts, MMIO + SVADEV_INJECT, cases[i].inject);
+        flush_dev(&b, 1, VA, false);
+        start_wait(&b);
+        for (ms = 0; ms < 200 && qtest_readl(b.qts, STATUS) != b.waits &&
+                     !counter(&b, "dev_tlb.timeout"); ms++) {
+            qtest_clock_step(b.qts, 1000000);
+        }
+        g_assert_cmpint(ms, >=, cases[i].ms);
+        g_assert_cmpint(ms, <, cases[i].ms + 10);
+        g_assert_cmpuint(counter(&b, "dev_tlb.timeout"), ==,
+                         cases[i].timeout);
+        set_reg(&b, FSTS, FSTS_ITE);
+        stop(&b);
+    }
+}
+
 /* Until a device answers it uses what it has, and the wait is not complete */
 static void test_late_answer(void)
 {
@@ -3618,6 +3654,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/time-out-waits", test_time_out_waits);
     qtest_add_func("/vtd-sva/time-out-others", test_time_out_others);
     qtest_add_func("/vtd-sva/late-answer", test_late_answer);
+    qtest_add_func("/vtd-sva/injected-answer", test_injected_answer);
     qtest_add_func("/vtd-sva/fetch-ahead", test_fetch_ahead);
     qtest_add_func("/vtd-sva/no-dte", test_no_dte);
     qtest_add_func("/vtd-sva/page-request", test_page_request);
