@@ -661,6 +661,9 @@ TEST_F(sva, upgrade_in_place_by_device)
 		_exit(0);
 	ASSERT_EQ(0, wait_child(pid));
 
+	/* A page on its way to an LRU list looks shared, and would be copied */
+	ASSERT_TRUE(write_file("/proc/sys/vm/compact_memory", "1"));
+
 	/* As above, but it is the device that writes first, */
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, 4 * PAGE));
 	EXPECT_EQ(0, self->q.faults);
