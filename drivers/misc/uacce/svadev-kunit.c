@@ -649,6 +649,39 @@ static void svt_pasid_unmap(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, svt_bytes_are(b, 2));
 }
 
+/* A page is unmapped while the device adds to it: what it holds then is final */
+static void svt_unmap_busy(struct kunit *test, struct iommu_domain *domain,
+			   struct svadev_queue *q, u64 iova)
+{
+	u8 *page = svt_page(test);
+	struct svadev_op op = {};
+	unsigned int i;
+
+	for (i = 0; i < 30; i++) {
+		svt_map(test, domain, iova, page, IOMMU_READ | IOMMU_WRITE);
+		svt_hammer(test, q, iova);
+		KUNIT_ASSERT_TRUE(test, svt_changes(page));
+
+		KUNIT_ASSERT_EQ(test, iommu_unmap(domain, iova, PAGE_SIZE),
+				PAGE_SIZE);
+		svt_invalidation_is_over(test);
+		memset(page, 0, PAGE_SIZE);
+		KUNIT_ASSERT_EQ(test,
+				svadev_queue_wait(q, &op, SVT_TIMEOUT_MS),
+				-EFAULT);
+		KUNIT_ASSERT_TRUE(test, svt_bytes_are(page, 0));
+	}
+}
+
+static void svt_pasid_unmap_busy(struct kunit *test)
+{
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct iommu_domain *domain = svt_domain(test);
+
+	svt_attach(test, domain, 0, pasid);
+	svt_unmap_busy(test, domain, svt_queue(test, 0, pasid), SVT_IOVA);
+}
+
 static void svt_pasid_detach(struct kunit *test)
 {
 	ioasid_t pasid = svt_pasid(test, 0), other = svt_pasid(test, 1);
@@ -1599,6 +1632,22 @@ static void svt_rid_unmap_aligned_ats(struct kunit *test)
 	svt_rid_ats(test, svt_rid_unmap_aligned);
 }
 
+static void svt_rid_unmap_busy(struct kunit *test)
+{
+	struct svt *svt = test->priv;
+	struct iommu_domain *domain =
+		iommu_get_domain_for_dev(&svt->pdev[0]->dev);
+
+	KUNIT_ASSERT_NOT_NULL(test, domain);
+	svt_unmap_busy(test, domain, svt_queue(test, 0, SVADEV_NO_PASID),
+		       SZ_64M);
+}
+
+static void svt_rid_unmap_busy_ats(struct kunit *test)
+{
+	svt_rid_ats(test, svt_rid_unmap_busy);
+}
+
 /* Replacing a domain fails for lack of memory; the old one is still there. */
 static void svt_replace_no_memory(struct kunit *test, bool lasting)
 {
@@ -1655,6 +1704,7 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_refused),
 	KUNIT_CASE(svt_pasid_dma),
 	KUNIT_CASE(svt_pasid_unmap),
+	KUNIT_CASE(svt_pasid_unmap_busy),
 	KUNIT_CASE(svt_pasid_detach),
 	KUNIT_CASE(svt_pasid_per_function),
 	KUNIT_CASE(svt_pasid_shared_domain),
@@ -1685,6 +1735,8 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_rid_dma_ats),
 	KUNIT_CASE(svt_rid_atomics_ats),
 	KUNIT_CASE(svt_rid_unmap_aligned_ats),
+	KUNIT_CASE(svt_rid_unmap_busy),
+	KUNIT_CASE(svt_rid_unmap_busy_ats),
 	{ }
 };
 
