@@ -62,8 +62,9 @@ static const char * const svt_forbidden[] = {
 #define SVT_WAITS		"smmu.cmd.sync"
 
 static const char * const svt_forbidden[] = {
-	"smmu.stale.tlb", "smmu.stale.cfg", "svadev0.stale.atc",
-	"svadev0.cfg.order", "smmu.evt.lost", "smmu.cmd.bad",
+	"smmu.stale.tlb", "smmu.stale.cfg", "smmu.late.tlb", "smmu.late.cfg",
+	"svadev0.stale.atc", "svadev0.cfg.order", "smmu.evt.lost",
+	"smmu.cmd.bad",
 	"smmu.resume.unknown", "smmu.evt.c_bad_streamid", "smmu.evt.f_ste_fetch",
 	"smmu.evt.c_bad_ste", "smmu.evt.f_stream_dis", "smmu.evt.f_cd_fetch",
 	"smmu.evt.f_walk_eabt", "smmu.evt.f_addr_size",
@@ -711,6 +712,60 @@ static void svt_pasid_detach(struct kunit *test)
 	}
 }
 
+/* Domains take turns: an entry in use has nothing of the previous one. */
+static void svt_pasid_turns(struct kunit *test)
+{
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct iommu_domain *domain[2] = { svt_domain(test), svt_domain(test) };
+	u8 *page[2] = { svt_page(test), svt_page(test) };
+	struct svadev_queue *q = svt_queue(test, 0, pasid);
+	unsigned int i, n;
+
+	for (i = 0; i < 60; i++) {
+		n = i % 2;
+		svt_attach(test, domain[n], 0, pasid);
+		if (i < 2)
+			svt_map(test, domain[n], SVT_IOVA, page[n],
+				IOMMU_READ | IOMMU_WRITE);
+		KUNIT_ASSERT_EQ(test,
+				svt_fill(q, SVT_IOVA, i + 1, PAGE_SIZE), 0);
+		KUNIT_ASSERT_TRUE(test, svt_bytes_are(page[n], i + 1));
+		KUNIT_ASSERT_TRUE(test, svt_bytes_are(page[!n], i));
+		svt_detach(test, domain[n], 0, pasid);
+		KUNIT_ASSERT_EQ(test, svt_fill(q, SVT_IOVA, 0xee, 1), -EFAULT);
+	}
+}
+
+/*
+ * PASIDs of tables that are not there before. 64 entries are a page of 4 KiB of
+ * both SMMUv3 and VT-d.
+ */
+static void svt_pasid_new_table(struct kunit *test)
+{
+	struct iommu_domain *domain = svt_domain(test);
+	u8 *page = svt_page(test);
+	struct svadev_queue *q;
+	unsigned int i;
+	ioasid_t pasid;
+
+	/* The first PASID of a device needs more than one table. */
+	pasid = svt_pasid(test, 0);
+	svt_attach(test, domain, 0, pasid);
+	svt_map(test, domain, SVT_IOVA, page, IOMMU_READ | IOMMU_WRITE);
+	svt_detach(test, domain, 0, pasid);
+
+	for (i = 1; i <= 4; i++) {
+		pasid = svt_pasid(test, i * 64);
+		q = svt_queue(test, 0, pasid);
+		KUNIT_ASSERT_EQ(test, svt_fill(q, SVT_IOVA, 0xee, 1), -EFAULT);
+		svt_attach(test, domain, 0, pasid);
+		KUNIT_ASSERT_EQ(test, svt_fill(q, SVT_IOVA, i, PAGE_SIZE), 0);
+		KUNIT_ASSERT_TRUE(test, svt_bytes_are(page, i));
+		svt_detach(test, domain, 0, pasid);
+		KUNIT_ASSERT_EQ(test, svt_fill(q, SVT_IOVA, 0xee, 1), -EFAULT);
+	}
+}
+
 static void svt_pasid_per_function(struct kunit *test)
 {
 	struct iommu_domain *one, *two;
@@ -893,6 +948,64 @@ static void svt_pasid_detach_busy(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, svt_bytes_are(b, 2));
 	KUNIT_EXPECT_EQ(test, svt_fill(rid, buf.dma, 3, PAGE_SIZE), 0);
 	KUNIT_EXPECT_TRUE(test, svt_bytes_are(buf.cpu, 3));
+}
+
+/*
+ * When a detach or a replacement returns, a fault of the previous domain has
+ * been answered, however far its report had come.
+ */
+static void svt_pasid_faulting(struct kunit *test, bool replace)
+{
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[0]->dev;
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct iommu_domain *hole = svt_domain(test), *next = svt_domain(test);
+	struct svadev_queue *q = svt_queue(test, 0, pasid);
+	struct svadev_op op = {
+		.op = SVADEV_OP_FILL, .dst = SVT_IOVA, .len = PAGE_SIZE,
+	};
+	unsigned int i, left = 0;
+	u8 *page = svt_page(test);
+	int ret;
+	u64 now;
+
+	svt_attach(test, next, 0, pasid);
+	svt_map(test, next, SVT_IOVA, page, IOMMU_READ | IOMMU_WRITE);
+	svt_detach(test, next, 0, pasid);
+
+	for (i = 0; i < 200; i++) {
+		ret = iommu_attach_device_pasid(hole, dev, pasid);
+		KUNIT_ASSERT_EQ(test, ret, 0);
+		KUNIT_ASSERT_EQ(test, svadev_queue_submit(q, &op), 0);
+		udelay(i % 8 * 10);
+		if (replace) {
+			ret = iommu_replace_device_pasid(next, dev, pasid);
+			KUNIT_ASSERT_EQ(test, ret, 0);
+		} else {
+			iommu_detach_device_pasid(hole, dev, pasid);
+		}
+		KUNIT_ASSERT_EQ(test, svadev_read_counter(q, SVT_NOW, &now), 0);
+		left += now;
+		/* What is retried finds the page of the next domain. */
+		ret = svadev_queue_wait(q, &op, SVT_TIMEOUT_MS);
+		KUNIT_ASSERT_TRUE(test, ret == -EFAULT || (replace && !ret));
+		if (replace)
+			iommu_detach_device_pasid(next, dev, pasid);
+	}
+	svt_invalidation_is_over(test);
+	KUNIT_EXPECT_EQ(test, svt_fill(q, SVT_IOVA, 1, 1), -EFAULT);
+	KUNIT_EXPECT_EQ_MSG(test, left, 0,
+			    "faults of the previous domain are not answered");
+}
+
+static void svt_pasid_detach_faulting(struct kunit *test)
+{
+	svt_pasid_faulting(test, false);
+}
+
+static void svt_pasid_replace_faulting(struct kunit *test)
+{
+	svt_pasid_faulting(test, true);
 }
 
 static void svt_pasid_arguments(struct kunit *test)
@@ -1191,6 +1304,8 @@ static void svt_replace_busy(struct kunit *test, struct svt_target *target,
 
 	svadev_queue_end_hammer(q);
 	KUNIT_EXPECT_EQ(test, svadev_queue_wait(q, &op, SVT_TIMEOUT_MS), 0);
+	KUNIT_EXPECT_EQ_MSG(test, svt_audit(svt), 0,
+			    "a replaced domain is still cached");
 	sum = -sum;
 	for (i = 0; i < num; i++)
 		sum += svt_target_sum(&target[i]);
@@ -1706,11 +1821,15 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_pasid_unmap),
 	KUNIT_CASE(svt_pasid_unmap_busy),
 	KUNIT_CASE(svt_pasid_detach),
+	KUNIT_CASE(svt_pasid_turns),
+	KUNIT_CASE(svt_pasid_new_table),
 	KUNIT_CASE(svt_pasid_per_function),
 	KUNIT_CASE(svt_pasid_shared_domain),
 	KUNIT_CASE(svt_pasid_dma_domain),
 	KUNIT_CASE(svt_pasid_rid_changes),
 	KUNIT_CASE(svt_pasid_detach_busy),
+	KUNIT_CASE(svt_pasid_detach_faulting),
+	KUNIT_CASE(svt_pasid_replace_faulting),
 	KUNIT_CASE(svt_pasid_arguments),
 #ifndef MODULE
 	KUNIT_CASE(svt_claimed_while_attached),

@@ -14,12 +14,15 @@
  * have used, a translation that software has taken back. While software is
  * between changing a descriptor and the completion of its invalidation, such a
  * hit is legitimate, so the count means something only where no DMA runs
- * concurrently with the change. Stage 2 is not checked.
+ * concurrently with the change. Another one counts hits that are never
+ * legitimate: of entries that were found to differ from memory long before the
+ * last CMD_SYNC. Stage 2 is not checked.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
+#include "qemu/timer.h"
 #include "trace.h"
 #include "system/dma.h"
 #include "hw/arm/smmu-common.h"
@@ -44,6 +47,28 @@ static SMMUIOTLBKey table_key(const SMMUTransCfg *cfg, dma_addr_t iova,
 static bool caches_tables(const SMMUState *bs, const SMMUTransCfg *cfg)
 {
     return bs->strict && !(cfg->req && cfg->req->fresh);
+}
+
+/**
+ * smmu_strict_is_late - an entry that differs from memory was hit
+ * @bs: SMMU state
+ * @differs_ns: when the entry was first found to differ, 0 if never (in, out)
+ *
+ * Return: true if software must have invalidated it by now
+ */
+bool smmu_strict_is_late(const SMMUState *bs, int64_t *differs_ns)
+{
+    if (!*differs_ns) {
+        *differs_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+        return false;
+    }
+    return *differs_ns < bs->settled_ns;
+}
+
+static void count_stale(SMMUState *bs, SMMUTLBEntry *hit)
+{
+    bs->iotlb_stale++;
+    bs->iotlb_late += smmu_strict_is_late(bs, &hit->differs_ns);
 }
 
 /**
@@ -84,9 +109,11 @@ bool smmu_strict_table_lookup(SMMUState *bs, SMMUTransCfg *cfg,
     if (ldq_le_dma(&address_space_memory, pte_addr, &now,
                    MEMTXATTRS_UNSPECIFIED) != MEMTX_OK ||
         ((now ^ hit->table_desc) & TABLE_DESC_USED)) {
-        bs->iotlb_stale++;
+        count_stale(bs, hit);
         trace_smmu_strict_stale_table(cfg->asid, cfg->s2cfg.vmid, iova, level,
                                       hit->table_desc, pte_addr);
+    } else {
+        hit->differs_ns = 0;
     }
 
     *pte = hit->table_desc;
@@ -207,6 +234,56 @@ SMMUTLBEntry *smmu_strict_lookup(SMMUState *bs, const SMMUTransCfg *cfg,
     return NULL;
 }
 
+/**
+ * smmu_strict_read_ahead - cache neighbours of a descriptor that was read
+ * @bs: SMMU state which includes the TLB
+ * @cfg: translation config
+ * @entry: the translation that was found
+ *
+ * A walk may read the 64 bytes around a descriptor at once, and any translation
+ * that the tables lead to may be cached (IHI 0070, 3.21.1; DDI 0487, D8.16).
+ */
+void smmu_strict_read_ahead(SMMUState *bs, SMMUTransCfg *cfg,
+                            const SMMUTLBEntry *entry)
+{
+    uint64_t iova = entry->entry.iova, size = entry->entry.addr_mask + 1;
+    const SMMURequest *req = cfg->req;
+    uint64_t chosen;
+    SMMURequest silent;
+    int i;
+
+    if (!bs->reads_ahead || !req || cfg->stage != SMMU_STAGE_1 ||
+        !caches_tables(bs, cfg) ||
+        g_hash_table_size(bs->iotlb) + 64 > bs->strict_size) {
+        return;
+    }
+
+    silent = *req;
+    silent.silent = true;
+    cfg->req = &silent;
+    chosen = iommu_choice_next(&bs->ahead_choice);
+    for (i = 1; i < 8; i++) {
+        SMMUTLBEntry *new;
+        SMMUPTWEventInfo info = {};
+        uint64_t other = iova ^ (i * size);
+        SMMUIOTLBKey key =
+            smmu_get_iotlb_key(cfg->asid, cfg->s2cfg.vmid, other,
+                               (entry->granule - 10) / 2, entry->level);
+
+        if (!(chosen >> i & 1) || g_hash_table_contains(bs->iotlb, &key)) {
+            continue;
+        }
+        new = g_new0(SMMUTLBEntry, 1);
+        if (!smmu_ptw(bs, cfg, other, IOMMU_NONE, new, &info) &&
+            new->level == entry->level) {
+            smmu_iotlb_insert(bs, cfg, new);
+        } else {
+            g_free(new);
+        }
+    }
+    cfg->req = req;
+}
+
 /*
  * Does an entry grant at @iova what the tables in memory do not? One that
  * grants less than they do is not stale: software need not invalidate to relax
@@ -241,12 +318,17 @@ static bool differs(SMMUState *bs, const SMMUTransCfg *cfg, dma_addr_t iova,
  * @hit: the entry it hit
  */
 void smmu_strict_check_hit(SMMUState *bs, SMMUTransCfg *cfg, dma_addr_t iova,
-                           const SMMUTLBEntry *hit)
+                           SMMUTLBEntry *hit)
 {
     SMMUTLBEntry now;
 
-    if (cfg->stage == SMMU_STAGE_1 && differs(bs, cfg, iova, hit, &now)) {
-        bs->iotlb_stale++;
+    if (cfg->stage != SMMU_STAGE_1) {
+        return;
+    }
+    if (!differs(bs, cfg, iova, hit, &now)) {
+        hit->differs_ns = 0;
+    } else {
+        count_stale(bs, hit);
         trace_smmu_strict_stale(cfg->asid, cfg->s2cfg.vmid, iova,
                                 CACHED_ENTRY_TO_ADDR(hit, iova),
                                 hit->entry.perm, now.entry.perm);
@@ -345,6 +427,7 @@ void smmu_strict_audit(SMMUState *bs, GArray *contexts, uint64_t *leaves,
             continue;
         }
         *(key->table ? tables : leaves) += 1;
+        smmu_strict_is_late(bs, &entry->differs_ns);
         trace_smmu_strict_left(key->asid, key->vmid, key->iova, key->level,
                                key->table, cfg != NULL);
     }

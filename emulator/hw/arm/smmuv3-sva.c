@@ -105,6 +105,8 @@ static bool register_stats(SMMUv3State *s, Error **errp)
             { "conflict.tlb", &bs->iotlb_conflicts },
             { "stale.tlb", &bs->iotlb_stale },
             { "stale.cfg", &sva->cfg_stale },
+            { "late.tlb", &bs->iotlb_late },
+            { "late.cfg", &sva->cfg_late },
             { "left.cfg", &sva->left_cfg },
             { "left.tlb", &sva->left_tlb },
             { "left.psc", &sva->left_psc },
@@ -113,6 +115,8 @@ static bool register_stats(SMMUv3State *s, Error **errp)
             { "stall.now", &sva->stall_now },
             { "stall.total", &sva->stall_total },
             { "stall.max", &sva->stall_peak },
+            { "stall.merged", &sva->stall_merged },
+            { "stall.early", &sva->stall_early },
             { "resume.retry", &sva->resume_retry },
             { "resume.abort", &sva->resume_abort },
             { "resume.unknown", &sva->resume_unknown },
@@ -185,6 +189,7 @@ bool smmuv3_sva_realize(SMMUv3State *s, Error **errp)
     }
 
     if (s->ssidsize || s->stall || s->ats || bs->strict) {
+        bs->reads_ahead = bs->strict && (s->wild & SMMU_WILD_PREFETCH);
         s->sva = g_new0(SMMUv3SVA, 1);
         smmuv3_sync_init(s);
         smmuv3_cfg_init(s);
@@ -507,6 +512,48 @@ static int translate(SMMUDevice *sdev, const SMMURequest *req, hwaddr addr,
         return -EFAULT;
     default:
         return 0;
+    }
+}
+
+/**
+ * smmuv3_sva_retry - translate a stalled request again
+ * @s: SMMU, locked
+ * @event: the fault that it had; replaced if it stalls by another (in, out)
+ *
+ * Return: what becomes of it
+ */
+SMMURetry smmuv3_sva_retry(SMMUv3State *s, SMMUEventInfo *event)
+{
+    const SMMURequest req = {
+        .ssid = event->u.f_walk_eabt.ssid,
+        .ssv = event->u.f_walk_eabt.ssv,
+        .priv = event->u.f_walk_eabt.pnu,
+        .exec = event->u.f_walk_eabt.ind,
+        .silent = true,
+    };
+    SMMUDevice *sdev = smmu_find_sdev(ARM_SMMU(s), event->sid);
+    hwaddr addr = event->u.f_walk_eabt.addr;
+    IOMMUAccessFlags access = event->u.f_walk_eabt.rnw ? IOMMU_RO : IOMMU_WO;
+    SMMUEventInfo now = { .sid = event->sid, .inval_ste_allowed = true };
+    SMMUTransCfg cfg = { .req = &req };
+    SMMUTLBEntry *entry;
+
+    switch (sdev ? translate_locked(sdev, addr, access, &cfg, &now, &entry) :
+            SMMU_TRANS_ABORT) {
+    case SMMU_TRANS_SUCCESS:
+    case SMMU_TRANS_BYPASS:
+    case SMMU_TRANS_DISABLE:
+        return SMMU_RETRY_PASSES;
+    case SMMU_TRANS_ERROR:
+        if (!is_translation_fault(&now) ||
+            !(now.u.f_walk_eabt.s2 ? cfg.s2cfg.stall : cfg.stall)) {
+            return SMMU_RETRY_FAILS;
+        }
+        describe_request(&now, &req, addr, access);
+        *event = now;
+        return SMMU_RETRY_STALLS;
+    default:
+        return SMMU_RETRY_FAILS;
     }
 }
 

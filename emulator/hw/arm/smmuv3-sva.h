@@ -27,7 +27,9 @@ typedef enum SMMUCfgKind {
 #define SMMU_WILD_EARLY     (1u << 0)   /* invalidate before the CMD_SYNC */
 #define SMMU_WILD_ORDER     (1u << 1)   /* or then, in any order */
 #define SMMU_WILD_REFILL    (1u << 2)   /* repeat requests in between */
-#define SMMU_WILD_PREFETCH  (1u << 3)   /* read structures ahead of use */
+#define SMMU_WILD_PREFETCH  (1u << 3)   /* read ahead of use */
+#define SMMU_WILD_TORN      (1u << 4)   /* read structures in pieces */
+#define SMMU_WILD_STALL     (1u << 5)   /* report, merge and retry faults */
 
 /* How far a CMD_SYNC has got */
 typedef enum SMMUSyncState {
@@ -45,14 +47,23 @@ typedef struct SMMURecent {
     IOMMUAccessFlags access;
 } SMMURecent;
 
+/* What a stalled request finds when it is translated again */
+typedef enum SMMURetry {
+    SMMU_RETRY_PASSES,
+    SMMU_RETRY_STALLS,
+    SMMU_RETRY_FAILS,
+} SMMURetry;
+
 /* Protected by the BQL, and cfg also by SMMUv3State.mutex */
 struct SMMUv3SVA {
     GHashTable *cfg;            /* cached configuration structures */
+    bool path_is_old;           /* to the one that is being read */
     GQueue deferred;            /* Cmd: invalidations that await a CMD_SYNC */
     bool acted;                 /* the command was an invalidation, and acted */
 
     SMMUSyncState sync;
     int64_t sync_due;
+    int64_t sync_issued;        /* it was first seen at the head */
     uint64_t sync_mark;
     QEMUTimer *sync_timer;
 
@@ -73,12 +84,14 @@ struct SMMUv3SVA {
     SMMUv3StallList unreported; /* faults whose event is not written yet */
     SMMUv3Stall **slot;         /* by STAG; NULL is a free one */
     SMMUv3StallList answered;   /* whose requester is to be called */
-    QEMUTimer *answer_timer;
+    QEMUTimer *stall_timer;
+    uint32_t stall_orphans;     /* unreported, and their requester was reset */
 
     uint64_t cmd_fence;
     uint64_t cfg_hits;
     uint64_t cfg_misses;
     uint64_t cfg_stale;
+    uint64_t cfg_late;
     uint64_t left_cfg;
     uint64_t left_tlb;
     uint64_t left_psc;
@@ -87,6 +100,8 @@ struct SMMUv3SVA {
     uint64_t stall_now;
     uint64_t stall_total;
     uint64_t stall_peak;
+    uint64_t stall_merged;
+    uint64_t stall_early;
     uint64_t resume_retry;
     uint64_t resume_abort;
     uint64_t resume_unknown;
@@ -105,6 +120,7 @@ IOMMUTLBEntry smmuv3_sva_translate_mr(SMMUDevice *sdev, hwaddr addr,
 
 bool smmuv3_sva_fetch(SMMUDevice *sdev, const SMMURequest *req, hwaddr addr,
                       IOMMUAccessFlags access);
+SMMURetry smmuv3_sva_retry(SMMUv3State *s, SMMUEventInfo *event);
 void smmuv3_sva_fail(SMMUv3State *s, SMMUEventInfo *event,
                      const SMMURequest *req, hwaddr addr,
                      IOMMUAccessFlags access);
@@ -135,6 +151,7 @@ MemTxResult smmuv3_cfg_read(SMMUv3State *s, const SMMURequest *req,
                             size_t len);
 void smmuv3_cfg_prefetch(SMMUDevice *sdev, const SMMURequest *req);
 void smmuv3_cfg_inval(SMMUv3State *s, Cmd *cmd);
+void smmuv3_cfg_sync(SMMUv3State *s);
 void smmuv3_cfg_audit(SMMUv3State *s,
                       bool (*is_left)(SMMUv3State *s, SMMUCfgKind kind,
                                       uint32_t sid, uint32_t ssid,
@@ -153,6 +170,7 @@ void smmuv3_stall_begin(SMMUv3State *s, const SMMUEventInfo *event,
                         PCISVAWaiter *waiter);
 void smmuv3_stall_cancel(SMMUv3State *s, PCISVAWaiter *waiter);
 void smmuv3_stall_update(SMMUv3State *s);
+void smmuv3_stall_sync(SMMUv3State *s);
 void smmuv3_stall_resume(SMMUv3State *s, Cmd *cmd);
 void smmuv3_stall_terminate(SMMUv3State *s, uint32_t sid, uint32_t sid_mask);
 

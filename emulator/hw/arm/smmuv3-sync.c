@@ -35,6 +35,13 @@
  */
 #define MAX_DEFERRED    65536
 
+/*
+ * From a store to a descriptor or structure to the issue of the CMD_SYNC behind
+ * its invalidation software takes less: the CPU, of the guest or of the host,
+ * may be doing something else in between.
+ */
+#define SETTLE_NS       (100 * SCALE_MS)
+
 /* Translations per CMD_SYNC that only serve to refill the caches */
 #define MAX_REFILLS     512
 
@@ -52,6 +59,8 @@ void smmuv3_sync_init(SMMUv3State *s)
     iommu_choice_init(&sva->early_choice, s->seed, "smmuv3.early", instance);
     iommu_choice_init(&sva->order_choice, s->seed, "smmuv3.order", instance);
     iommu_choice_init(&sva->fetch_choice, s->seed, "smmuv3.fetch", instance);
+    iommu_choice_init(&ARM_SMMU(s)->ahead_choice, s->seed, "smmuv3.ahead",
+                      instance);
     iommu_choice_init(&sva->torn_choice, s->seed, "smmuv3.torn", instance);
     iommu_choice_init(&sva->stall_choice, s->seed, "smmuv3.stall", instance);
     instance++;
@@ -123,17 +132,22 @@ bool smmuv3_sync_pending(SMMUv3State *s, Cmd *cmd)
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     SMMUv3SVA *sva = s->sva;
 
-    if (!sva || !ARM_SMMU(s)->strict) {
+    if (!sva) {
         return false;
     }
     if (CMD_TYPE(cmd) != SMMU_CMD_SYNC || !smmuv3_cmd_is_legal(s, cmd)) {
         sva->sync = SMMU_SYNC_NONE;
         return false;
     }
+    if (!ARM_SMMU(s)->strict) {
+        smmuv3_stall_sync(s);
+        return false;
+    }
 
     switch (sva->sync) {
     case SMMU_SYNC_NONE:
         sva->sync = SMMU_SYNC_DELAY;
+        sva->sync_issued = now;
         sva->sync_due = now + (s->sync_ns ?:
                                iommu_choice_between(&sva->sync_choice,
                                                     SYNC_MIN_NS, SYNC_MAX_NS));
@@ -161,6 +175,9 @@ bool smmuv3_sync_pending(SMMUv3State *s, Cmd *cmd)
         }
         sva->sync = SMMU_SYNC_NONE;
         sva->refills = MAX_REFILLS;
+        ARM_SMMU(s)->settled_ns = sva->sync_issued - SETTLE_NS;
+        smmuv3_cfg_sync(s);
+        smmuv3_stall_sync(s);
         return false;
     }
 

@@ -1797,7 +1797,6 @@ static void test_refill(void)
     stop(&b);
 }
 
-/* Entries that no DMA hits */
 /* Structures are read that no request has asked for (IHI 0070, 3.21.3) */
 static void test_prefetch(void)
 {
@@ -1866,6 +1865,214 @@ static void test_prefetch(void)
     stop(&b);
 }
 
+/* What the TLB holds of @pages pages from VA on, none of which is mapped now */
+static int expect_left(Bench *b, int pages)
+{
+    int i, hits = 0;
+
+    qtest_writel(b->qts, MMIO + SVADEV_STAT_LATCH, SVADEV_STAT_LATCH_AUDIT);
+    for (i = 0; i < pages; i++) {
+        if (dma_read(b, 1, VA + i * PAGE) == SVADEV_STATUS_OK) {
+            hits |= 1 << i;
+        } else {
+            expect_event(b, F_TRANSLATION);
+        }
+    }
+    g_assert_cmpuint(counter(b, "left.tlb"), ==, ctpop32(hits));
+    return hits;
+}
+
+/* Valid descriptors of the same 64 bytes are cached too (IHI 0070, 3.21.1) */
+static void test_read_ahead(void)
+{
+    Bench b = start(SSID16 WILD(8));
+    uint64_t ttb;
+    int i, j, hits, any = 0, all = 0xff;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    for (i = 0; i < 16; i++) {
+        for (j = 0; j < 16; j++) {
+            map(&b, ttb, VA + j * PAGE, (DATA + j * PAGE) | PTE_RW);
+        }
+        /* Not valid, and one that must not be cached */
+        map(&b, ttb, VA + PAGE, 0);
+        map(&b, ttb, VA + 2 * PAGE, (DATA + 2 * PAGE) | (PTE_RW & ~PTE_AF));
+        reaches(&b, 1, VA + 3 * PAGE, DATA + 3 * PAGE);
+        for (j = 0; j < 16; j++) {
+            map(&b, ttb, VA + j * PAGE, 0);
+        }
+        hits = expect_left(&b, 16);
+        g_assert_cmphex(hits & 0xff0e, ==, 1 << 3);
+        any |= hits;
+        all &= hits;
+        cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+        cmd_sync(&b);
+        g_assert_cmphex(expect_left(&b, 16), ==, 0);
+    }
+    g_assert_cmphex(any, ==, 0xf9);
+    g_assert_cmphex(all, ==, 1 << 3);
+    stop(&b);
+}
+
+/* Where does a write go? */
+typedef enum Where { NOT, OLD, NEW } Where;
+
+static Where write_where_by(Bench *b, int ssid)
+{
+    put(b, DATA, 0);
+    put(b, DATA + PAGE, 0);
+    if (dma_write(b, ssid, VA, 1) != SVADEV_STATUS_OK) {
+        expect_ssid_event(b, C_BAD_CD, ssid);
+        return NOT;
+    }
+    g_assert_cmpuint(get(b, DATA) + get(b, DATA + PAGE), ==, 1);
+    return get(b, DATA) ? OLD : NEW;
+}
+
+static Where write_where(Bench *b)
+{
+    return write_where_by(b, 1);
+}
+
+/* Both words of a CD change at once, with an ASID that has nothing cached */
+static void change_cd(Bench *b, uint64_t old_ttb, uint64_t new_ttb)
+{
+    set_cd(b, cd_of(1), (CD_BASE & ~CD_V) | CD_ASID(1), old_ttb);
+    cfgi_cd(b, SID, 1, true);
+    cmd(b, TLBI_NH_ASID, 0, 2 << 16, 0);
+    cmd_sync(b);
+    g_assert_cmpint(write_where(b), ==, NOT);
+    set_cd(b, cd_of(1), CD_BASE | CD_ASID(2), new_ttb);
+}
+
+/*
+ * Structures are read in pieces of 64 bits, of any time since the CMD_SYNC
+ * behind their last invalidation (IHI 0070, 3.21.3).
+ */
+static void test_torn(void)
+{
+    Bench b = start(SSID16 WILD(16));
+    uint64_t leaf = CDTAB_L2, other = CDTAB_L2 + PAGE, old, new;
+    uint64_t s1 = STE_V | STE_S1 | STE_CDMAX(14) | STE_FMT(1);
+    int i, seen[3] = {};
+
+    linear(&b, SID);
+    new = one_page(&b, 1, 1, 0, DATA + PAGE);
+    old = one_page(&b, 1, 1, 0, DATA);
+    for (i = 0; i < 48; i++) {
+        change_cd(&b, old, new);
+        /* V of now, with the table of before */
+        seen[write_where(&b)]++;
+        g_assert_cmpuint(counter(&b, "stale.cfg"), ==, i + 1);
+        cfgi_cd(&b, SID, 1, true);
+        cmd_sync(&b);
+        cmd(&b, TLBI_NH_ASID, 0, 2 << 16, 0);
+        cmd_sync(&b);
+        g_assert_cmpint(write_where(&b), ==, NEW);
+    }
+    g_assert(seen[NOT] && seen[OLD] && seen[NEW]);
+
+    /* One word changes, or both with a CMD_SYNC between */
+    for (i = 0; i < 16; i++) {
+        change_cd(&b, old, old);
+        g_assert_cmpint(write_where(&b), !=, NEW);
+        change_cd(&b, old, old);
+        put(&b, cd_of(1), (CD_BASE & ~CD_V) | CD_ASID(1));
+        put(&b, cd_of(1) + 8, new);
+        cfgi_cd(&b, SID, 1, true);
+        cmd_sync(&b);
+        put(&b, cd_of(1), CD_BASE | CD_ASID(2));
+        g_assert_cmpint(write_where(&b), !=, OLD);
+        cfgi_cd(&b, SID, 1, true);
+        cmd_sync(&b);
+        g_assert_cmpint(write_where(&b), ==, NEW);
+    }
+
+    /* A fetch has one address: a leaf that replaces another is no mixture */
+    set_ste(&b, SID, s1 | CDTAB, STE1_DSS(2));
+    cmd(&b, CFGI_STE, 0, SID, LEAF);
+    cmd_sync(&b);
+    set_cd(&b, leaf + 64, CD_BASE | CD_ASID(1), old);
+    set_cd(&b, other + 64, CD_BASE | CD_ASID(2), new);
+    for (i = 0; i < 16; i++) {
+        put(&b, CDTAB, leaf | 1);
+        cfgi_cd(&b, SID, 1, false);
+        cmd(&b, TLBI_NH_ALL, 0, 0, 0);
+        cmd_sync(&b);
+        g_assert_cmpint(write_where(&b), ==, OLD);
+        put(&b, CDTAB, other | 1);
+        g_assert_cmpint(write_where(&b), !=, NOT);
+        cfgi_cd(&b, SID, 1, false);
+        cmd_sync(&b);
+        g_assert_cmpint(write_where(&b), ==, NEW);
+    }
+    stop(&b);
+}
+
+/* After an invalidation that acts early, but not after its CMD_SYNC */
+static void test_torn_early(void)
+{
+    Bench b = start(SSID16 WILD(17));
+    uint64_t leaf = CDTAB_L2, other = CDTAB_L2 + PAGE, old, new;
+    uint64_t s1 = STE_V | STE_S1 | STE_CDMAX(14) | STE_FMT(1);
+    int i, seen[3] = {};
+
+    linear(&b, SID);
+    new = one_page(&b, 1, 1, 0, DATA + PAGE);
+    old = one_page(&b, 1, 1, 0, DATA);
+    for (i = 0; i < 96; i++) {
+        uint64_t misses;
+        Where where;
+
+        change_cd(&b, old, new);
+        misses = counter(&b, "cfg.miss");
+        cfgi_cd(&b, SID, 1, true);
+        where = write_where(&b);
+        if (counter(&b, "cfg.miss") > misses) {
+            /* It has acted */
+            seen[where]++;
+        }
+        cmd_sync(&b);
+        cmd(&b, TLBI_NH_ASID, 0, 2 << 16, 0);
+        cmd_sync(&b);
+        g_assert_cmpint(write_where(&b), ==, NEW);
+    }
+    g_assert(seen[NOT] && seen[OLD] && seen[NEW]);
+
+    /* CDs that were found through an L1CD of before go with it */
+    memset(seen, 0, sizeof(seen));
+    set_ste(&b, SID, s1 | CDTAB, STE1_DSS(2));
+    cmd(&b, CFGI_STE, 0, SID, LEAF);
+    cmd_sync(&b);
+    for (i = 1; i <= 2; i++) {
+        set_cd(&b, leaf + i * 64, CD_BASE | CD_ASID(i + 2), old);
+        set_cd(&b, other + i * 64, CD_BASE | CD_ASID(i + 4), new);
+    }
+    for (i = 0; i < 48; i++) {
+        uint64_t misses;
+        bool early;
+
+        put(&b, CDTAB, leaf | 1);
+        cmd(&b, CFGI_CD_ALL, 0, SID, 0);
+        cmd_sync(&b);
+        g_assert_cmpint(write_where(&b), ==, OLD);
+        put(&b, CDTAB, other | 1);
+        misses = counter(&b, "cfg.miss");
+        cfgi_cd(&b, SID, 1, false);
+        seen[write_where(&b)]++;
+        early = counter(&b, "cfg.miss") > misses;
+        seen[write_where_by(&b, 2)]++;
+        cmd_sync(&b);
+        g_assert_cmpint(write_where(&b), ==, NEW);
+        /* If it was cached before the command acted, that is not about it */
+        g_assert(write_where_by(&b, 2) == NEW || !early);
+    }
+    g_assert(!seen[NOT] && seen[OLD] && seen[NEW]);
+    stop(&b);
+}
+
+/* Entries that no DMA hits */
 static void test_audit(void)
 {
     Bench b = start(SSID16);
@@ -2048,6 +2255,73 @@ static void test_conflict(void)
     cmd_sync(&b);
     reaches(&b, 2, VA + 5 * PAGE, pa + 5 * PAGE);
     g_assert_cmpuint(counter(&b, "conflict.tlb"), ==, 2);
+    stop(&b);
+}
+
+/*
+ * Hits on what differs from memory are counted apart once software must have
+ * invalidated it: by the first CMD_SYNC that begins 100 ms after it was found.
+ */
+static void test_late(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb, pte, cd = CD_BASE | CD_ASID(1);
+    int i, pass;
+
+    linear(&b, SID);
+    ttb = one_page(&b, 1, 1, 0, DATA);
+    pte = desc(&b, ttb, VA, 3);
+
+    for (pass = 0; pass < 4; pass++) {
+        const char *name = pass < 2 ? "late.tlb" : "late.cfg";
+        uint64_t before = counter(&b, name);
+
+        reaches(&b, 1, VA, DATA);
+        put(&b, pass < 2 ? pte : cd_of(1), 0);
+        if (pass % 2) {
+            /* Found by an audit, and hit later */
+            audit(&b, pass > 2, 1, pass > 2 ? 2 : 0);
+            for (i = 0; i < 101; i++) {
+                step(&b);
+            }
+        } else {
+            /* These might have been issued before */
+            reaches(&b, 1, VA, DATA);
+            cmd_sync(&b);
+            reaches(&b, 1, VA, DATA);
+            for (i = 0; i < 90; i++) {
+                step(&b);
+            }
+            cmd_sync(&b);
+            reaches(&b, 1, VA, DATA);
+            for (i = 0; i < 20; i++) {
+                step(&b);
+            }
+            reaches(&b, 1, VA, DATA);
+        }
+        g_assert_cmpuint(counter(&b, name), ==, before);
+
+        /* This one was not */
+        cmd(&b, SYNC, 0, 0, 0);
+        g_assert_cmpuint(counter(&b, name), ==, before);
+        drain(&b);
+        reaches(&b, 1, VA, DATA);
+        g_assert_cmpuint(counter(&b, name), ==, before + 1);
+
+        /* It is the same as memory again, and then different */
+        put(&b, pass < 2 ? pte : cd_of(1), pass < 2 ? DATA | PTE_RW : cd);
+        reaches(&b, 1, VA, DATA);
+        put(&b, pass < 2 ? pte : cd_of(1), 0);
+        reaches(&b, 1, VA, DATA);
+        cmd_sync(&b);
+        reaches(&b, 1, VA, DATA);
+        g_assert_cmpuint(counter(&b, name), ==, before + 1);
+
+        put(&b, pass < 2 ? pte : cd_of(1), pass < 2 ? DATA | PTE_RW : cd);
+        cfgi_cd(&b, SID, 1, true);
+        cmd(&b, TLBI_NH_ASID, 0, 1 << 16, 0);
+        cmd_sync(&b);
+    }
     stop(&b);
 }
 
@@ -2382,6 +2656,326 @@ static void test_stall_overflow(void)
         g_assert_cmpuint(status(&b, 0, q), ==, SVADEV_STATUS_OK);
     }
     g_assert_cmpuint(counter(&b, "evt.lost"), ==, 0);
+    stop(&b);
+}
+
+/*
+ * An event that had no room when a CMD_SYNC completed is not written later: its
+ * request is translated again (IHI 0070, 3.12.2, 4.7.3).
+ */
+static void test_stall_again(void)
+{
+    Bench b = start_stall("-global arm-smmuv3.stall-max=2", QUEUE_LOG2);
+    uint64_t ttb = one_page(&b, 1, 1, CD_S, DATA);
+    uint16_t stag[2];
+    int i, q;
+
+    for (i = 0; i < 2; i++) {
+        for (q = 0; q < 4; q++) {
+            set_queue(&b, 0, q, 1, 0);
+            stalls(&b, 0, q, VA + (q + 1) * PAGE);
+        }
+        for (q = 0; q < 2; q++) {
+            stag[q] = expect_stall(&b, SID, VA + (q + 1) * PAGE).stag;
+        }
+        no_event(&b);
+        if (!i) {
+            /* One has its page then, the other has not */
+            map(&b, ttb, VA + 3 * PAGE, DATA | PTE_RW);
+        } else {
+            set_cd(&b, cd_of(1), 0, 0);
+            cfgi_cd(&b, SID, 1, true);
+        }
+        cmd_sync(&b);
+        for (q = 0; q < 2; q++) {
+            resume(&b, SID, stag[q], RESUME_ABORT);
+        }
+        step(&b);
+        if (!i) {
+            g_assert_cmpuint(status(&b, 0, 2), ==, SVADEV_STATUS_OK);
+            g_assert_cmpuint(status(&b, 0, 3), ==, SVADEV_STATUS_BUSY);
+            resume(&b, SID, expect_stall(&b, SID, VA + 4 * PAGE).stag,
+                   RESUME_ABORT);
+            step(&b);
+            map(&b, ttb, VA + 3 * PAGE, 0);
+            tlbi_va(&b, 1, VA + 3 * PAGE, true);
+            cmd_sync(&b);
+        } else {
+            g_assert_cmpuint(status(&b, 0, 2), ==, SVADEV_STATUS_FAULT);
+            expect_ssid_event(&b, C_BAD_CD, 1);
+            expect_ssid_event(&b, C_BAD_CD, 1);
+        }
+        g_assert_cmpuint(status(&b, 0, 3), ==, SVADEV_STATUS_FAULT);
+        no_event(&b);
+        g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+    }
+    g_assert_cmpuint(counter(&b, "evt.stall"), ==, 5);
+    stop(&b);
+}
+
+#define WILD_STALL WILD(32) "-global arm-smmuv3.x-sync-ns=1000 "
+
+/* Start an operation, and let it come as far as a stall, but no further */
+static void stalls_now(Bench *b, int q, uint64_t op, uint64_t va)
+{
+    uint64_t before = counter(b, "stall.total");
+
+    set_queue(b, 0, q, 1, 0);
+    put(b, page_reg(0, q, SVADEV_OP), op);
+    put(b, page_reg(0, q, SVADEV_SRC), va);
+    put(b, page_reg(0, q, SVADEV_DST), va);
+    put(b, page_reg(0, q, SVADEV_LEN), 8);
+    put(b, page_reg(0, q, SVADEV_GO), SVADEV_GO_START);
+    qtest_clock_step(b->qts, 1000);
+    g_assert_cmpuint(counter(b, "stall.total"), ==, before + 1);
+}
+
+static void wait_ms(Bench *b, int ms)
+{
+    while (ms--) {
+        step(b);
+    }
+}
+
+/* Events come later than faults, but no later than a CMD_SYNC */
+static void test_stall_late(void)
+{
+    Bench b = start_stall(WILD_STALL, QUEUE_LOG2);
+    uint64_t ttb = one_page(&b, 1, 1, CD_S, DATA);
+    int i, late = 0, none = 0;
+
+    for (i = 0; i < 32; i++) {
+        stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
+        late += !has_event(&b);
+        if (i < 16) {
+            /* At most 200 us */
+            qtest_clock_step(b.qts, 201000);
+        } else {
+            cmd_sync(&b);
+        }
+        resume(&b, SID, expect_stall(&b, SID, VA + PAGE).stag, RESUME_ABORT);
+        step(&b);
+        g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_FAULT);
+        no_event(&b);
+    }
+    g_assert_cmpint(late, >, 0);
+    g_assert_cmpint(late, <, 32);
+
+    /* Written by then, or never: its configuration is not there any more */
+    for (i = 0; i < 32; i++) {
+        stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
+        set_cd(&b, cd_of(1), 0, 0);
+        cfgi_cd(&b, SID, 1, true);
+        cmd_sync(&b);
+        if (has_event(&b) && peek_event(&b).type == F_TRANSLATION) {
+            resume(&b, SID, expect_stall(&b, SID, VA + PAGE).stag,
+                   RESUME_ABORT);
+            step(&b);
+        } else {
+            none++;
+            step(&b);
+            expect_ssid_event(&b, C_BAD_CD, 1);
+        }
+        g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_FAULT);
+        no_event(&b);
+        set_cd(&b, cd_of(1), CD_BASE | CD_ASID(1) | CD_S, ttb);
+        cfgi_cd(&b, SID, 1, true);
+        cmd_sync(&b);
+    }
+    g_assert_cmpint(none, >, 0);
+    g_assert_cmpint(none, <, 32);
+    g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+    stop(&b);
+}
+
+/* A second fault of a page may wait for the answer to the first (3.12.2.1) */
+static void test_stall_merged(void)
+{
+    Bench b = start_stall(WILD_STALL, QUEUE_LOG2);
+    uint64_t ttb = one_page(&b, 1, 1, CD_S, DATA), before;
+    int i, q, merged, sum = 0;
+
+    for (i = 0; i < 32; i++) {
+        before = counter(&b, "stall.merged");
+        stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
+        stalls_now(&b, 1, SVADEV_OP_WRITE, VA + PAGE + 64);
+        merged = counter(&b, "stall.merged") - before;
+        sum += merged;
+        g_assert_cmpuint(counter(&b, "stall.now"), ==, 2);
+        step(&b);
+        if (i % 2) {
+            map(&b, ttb, VA + PAGE, DATA | PTE_RW);
+        }
+        for (q = merged; q < 2; q++) {
+            resume(&b, SID, expect_event(&b, F_TRANSLATION).stag,
+                   i % 2 ? RESUME_RETRY : RESUME_ABORT);
+        }
+        no_event(&b);
+        step(&b);
+        g_assert_cmpuint(status(&b, 0, 0), ==,
+                         i % 2 ? SVADEV_STATUS_OK : SVADEV_STATUS_FAULT);
+        if (merged && !(i % 2)) {
+            /* It has faulted again */
+            g_assert_cmpuint(status(&b, 0, 1), ==, SVADEV_STATUS_BUSY);
+            resume(&b, SID, expect_stall(&b, SID, VA + PAGE + 64).stag,
+                   RESUME_ABORT);
+            step(&b);
+        }
+        g_assert_cmpuint(status(&b, 0, 1), ==,
+                         i % 2 ? SVADEV_STATUS_OK : SVADEV_STATUS_FAULT);
+        no_event(&b);
+        map(&b, ttb, VA + PAGE, 0);
+        tlbi_va(&b, 1, VA + PAGE, true);
+        cmd_sync(&b);
+    }
+    g_assert_cmpint(sum, >, 0);
+    g_assert_cmpint(sum, <, 32);
+
+    /* Not of another page, and not a read with a write */
+    before = counter(&b, "stall.merged");
+    for (i = 0; i < 16; i++) {
+        stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
+        stalls_now(&b, 1, SVADEV_OP_WRITE, VA + 2 * PAGE);
+        stalls_now(&b, 2, SVADEV_OP_READ, VA + PAGE);
+        step(&b);
+        for (q = 0; q < 3; q++) {
+            resume(&b, SID, expect_event(&b, F_TRANSLATION).stag,
+                   RESUME_ABORT);
+        }
+        step(&b);
+        no_event(&b);
+    }
+    g_assert_cmpuint(counter(&b, "stall.merged"), ==, before);
+
+    /* All of a stream are terminated together, and a reset one is not waited for */
+    for (i = 0; i < 16; i++) {
+        stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
+        stalls_now(&b, 1, SVADEV_OP_WRITE, VA + PAGE);
+        step(&b);
+        if (i % 2) {
+            cmd(&b, STALL_TERM, 0, SID, 0);
+            step(&b);
+            g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_FAULT);
+            g_assert_cmpuint(status(&b, 0, 1), ==, SVADEV_STATUS_FAULT);
+        } else {
+            qtest_writel(b.qts, MMIO + SVADEV_RESET, 1);
+            wait_ms(&b, 21);
+            cmd(&b, STALL_TERM, 0, SID, 0);
+            step(&b);
+        }
+        g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+        b.evt_cons = reg(&b, EVENTQ_PROD);
+        set_reg(&b, EVENTQ_CONS, b.evt_cons);
+    }
+    stop(&b);
+}
+
+/* A stalled request may be retried before it is answered, and after (3.12.2.2) */
+static void test_stall_early(void)
+{
+    Bench b = start_stall(WILD_STALL, QUEUE_LOG2);
+    uint64_t ttb = one_page(&b, 1, 1, CD_S, DATA);
+    int i, before = 0, after = 0;
+    Event e;
+
+    for (i = 0; i < 48; i++) {
+        bool aborts = i % 2;
+
+        stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
+        qtest_clock_step(b.qts, 201000);
+        e = expect_stall(&b, SID, VA + PAGE);
+        if (!aborts) {
+            map(&b, ttb, VA + PAGE, DATA | PTE_RW);
+            wait_ms(&b, 55);
+            before += status(&b, 0, 0) == SVADEV_STATUS_OK;
+        }
+        /* The STAG is in use until it is answered */
+        g_assert_cmpuint(counter(&b, "stall.now"), ==, 1);
+        if (aborts) {
+            map(&b, ttb, VA + PAGE, DATA | PTE_RW);
+        }
+        resume(&b, SID, e.stag, aborts ? RESUME_ABORT : RESUME_RETRY);
+        g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+        step(&b);
+        if (aborts) {
+            after += status(&b, 0, 0) == SVADEV_STATUS_OK;
+        } else {
+            g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_OK);
+        }
+        no_event(&b);
+        map(&b, ttb, VA + PAGE, 0);
+        tlbi_va(&b, 1, VA + PAGE, true);
+        cmd_sync(&b);
+    }
+    g_assert_cmpint(before, >, 0);
+    g_assert_cmpint(before, <, 24);
+    g_assert_cmpint(after, >, 0);
+    g_assert_cmpint(after, <, 24);
+    g_assert_cmpuint(counter(&b, "stall.early"), ==, before + after);
+    g_assert_cmpuint(counter(&b, "resume.unknown"), ==, 0);
+
+    /* Never where there is nothing, however it is answered */
+    for (i = 0; i < 32; i++) {
+        stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
+        wait_ms(&b, 2);
+        resume(&b, SID, expect_stall(&b, SID, VA + PAGE).stag, RESUME_ABORT);
+        step(&b);
+        g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_FAULT);
+        no_event(&b);
+    }
+    stop(&b);
+}
+
+/* A fault that was not reported yet may outlive the reset of its device */
+static void test_stall_orphan(void)
+{
+    Bench b = start_stall(WILD_STALL "-global arm-smmuv3.stall-max=4",
+                          QUEUE_LOG2);
+    int i, late = 0, none = 0;
+
+    one_page(&b, 1, 1, CD_S, DATA);
+    for (i = 0; i < 64; i++) {
+        stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
+        if (has_event(&b)) {
+            resume(&b, SID, expect_stall(&b, SID, VA + PAGE).stag,
+                   RESUME_ABORT);
+            step(&b);
+            continue;
+        }
+        qtest_writel(b.qts, MMIO + SVADEV_RESET, 1);
+        if (counter(&b, "stall.now")) {
+            late++;
+            qtest_clock_step(b.qts, 900000);
+            no_event(&b);
+            wait_ms(&b, 21);
+            resume(&b, SID, expect_stall(&b, SID, VA + PAGE).stag,
+                   RESUME_RETRY);
+        } else {
+            none++;
+        }
+        step(&b);
+        no_event(&b);
+        g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
+    }
+    g_assert_cmpint(late, >, 0);
+    g_assert_cmpint(none, >, 0);
+
+    /* Nobody else can bound their number */
+    set_reg(&b, CR0, CR0_ALL & ~CR0_EVENTQEN);
+    for (i = 0; i < 100; i++) {
+        stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
+        qtest_writel(b.qts, MMIO + SVADEV_RESET, 1);
+        g_assert_cmpuint(counter(&b, "stall.now"), <=, 4);
+    }
+    g_assert_cmpuint(counter(&b, "stall.now"), ==, 4);
+    set_reg(&b, CR0, CR0_ALL);
+    wait_ms(&b, 21);
+    for (i = 0; i < 4; i++) {
+        resume(&b, SID, expect_stall(&b, SID, VA + PAGE).stag, RESUME_RETRY);
+    }
+    step(&b);
+    no_event(&b);
+    g_assert_cmpuint(counter(&b, "stall.now"), ==, 0);
     stop(&b);
 }
 
@@ -3137,9 +3731,13 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-sva/sync/early", test_early);
     qtest_add_func("/smmuv3-sva/sync/refill", test_refill);
     qtest_add_func("/smmuv3-sva/sync/prefetch", test_prefetch);
+    qtest_add_func("/smmuv3-sva/sync/read-ahead", test_read_ahead);
+    qtest_add_func("/smmuv3-sva/sync/torn", test_torn);
+    qtest_add_func("/smmuv3-sva/sync/torn-early", test_torn_early);
     qtest_add_func("/smmuv3-sva/audit/entries", test_audit);
     qtest_add_func("/smmuv3-sva/audit/block", test_audit_block);
     qtest_add_func("/smmuv3-sva/cache/conflict", test_conflict);
+    qtest_add_func("/smmuv3-sva/cache/late", test_late);
     qtest_add_func("/smmuv3-sva/cache/reset", test_reset);
     qtest_add_func("/smmuv3-sva/cache/full", test_full);
     qtest_add_func("/smmuv3-sva/cache/granules", test_granules);
@@ -3148,6 +3746,11 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-sva/stall/terminate", test_terminate);
     qtest_add_func("/smmuv3-sva/stall/cancel", test_cancel);
     qtest_add_func("/smmuv3-sva/stall/overflow", test_stall_overflow);
+    qtest_add_func("/smmuv3-sva/stall/again", test_stall_again);
+    qtest_add_func("/smmuv3-sva/stall/late", test_stall_late);
+    qtest_add_func("/smmuv3-sva/stall/merged", test_stall_merged);
+    qtest_add_func("/smmuv3-sva/stall/early", test_stall_early);
+    qtest_add_func("/smmuv3-sva/stall/orphan", test_stall_orphan);
     qtest_add_func("/smmuv3-sva/stall/eventq-overflow", test_eventq_overflow);
     qtest_add_func("/smmuv3-sva/stall/abandoned", test_abandoned);
     qtest_add_func("/smmuv3-sva/stall/stage-2", test_stage2);

@@ -611,7 +611,8 @@ FIXTURE_TEARDOWN(sva)
 		     !strcmp(what, "prq.overflow")))
 			continue;
 
-		if (!strncmp(what, "stale.", 6) || !strcmp(what, "cmd.bad") ||
+		if (!strncmp(what, "stale.", 6) ||
+		    !strncmp(what, "late.", 5) || !strcmp(what, "cmd.bad") ||
 		    !strcmp(what, "resume.unknown") ||
 		    !strcmp(what, "resp.unknown") ||
 		    !strcmp(what, "resp.auto") ||
