@@ -73,6 +73,8 @@ struct outcome {
 	unsigned int ok;
 	unsigned int failed;
 	unsigned int wrong;		/* neither, or other bytes than filled */
+	uint64_t asked;			/* groups that were waited for */
+	uint64_t ms;
 };
 
 /* Queues work on memory that is untouched, at the same time */
@@ -80,7 +82,7 @@ static void work(struct outcome *sum)
 {
 	struct sva_queue q[QUEUES];
 	uint8_t *p[QUEUES], *used[QUEUES * ROUNDS];
-	uint64_t status;
+	uint64_t status, start = sva_now_ms();
 	int i, round, n = 0;
 
 	for (i = 0; i < QUEUES; i++)
@@ -104,6 +106,7 @@ static void work(struct outcome *sum)
 			if (q[i].fd < 0 || p[i] == MAP_FAILED)
 				continue;
 			status = sva_wait(&q[i]);
+			sum->asked += q[i].faults;
 			if (status == SVADEV_STATUS_OK)
 				sum->ok++;
 			else if (status == SVADEV_STATUS_FAULT ||
@@ -120,6 +123,7 @@ static void work(struct outcome *sum)
 			used[n++] = p[i];
 		}
 	}
+	sum->ms = sva_now_ms() - start;
 	for (i = 0; i < QUEUES; i++)
 		sva_close(&q[i]);
 	while (n--)
@@ -158,39 +162,55 @@ static bool inject(struct __test_metadata *_metadata, struct machine *before,
 }
 
 /* Operations succeed, and groups were of several pages */
-#define EXPECT_SUCCESS(bits) do {					\
-	struct outcome sum = {};					\
-									\
-	ASSERT_TRUE(inject(_metadata, &self->before, bits, &sum));	\
-	EXPECT_EQ(0, sum.failed);					\
+#define EXPECT_SUCCESS(bits, sum) do {					\
+	ASSERT_TRUE(inject(_metadata, &self->before, bits, &(sum)));	\
+	EXPECT_EQ(0, (sum).failed);					\
 	EXPECT_LT(grown(&self->before.counters, "svadev0.pri.group"),	\
 		  grown(&self->before.counters, "svadev0.pri.req"));	\
 } while (0)
 
 TEST_F(sva, groups_of_pages)
 {
-	EXPECT_SUCCESS(0);
+	struct outcome sum = {};
+
+	EXPECT_SUCCESS(0, sum);
+	EXPECT_EQ(sum.asked, grown(&self->before.counters,
+				   "svadev0.pri.group"));
 }
 
+/* Each by a millisecond, one after the other in a queue */
 TEST_F(sva, requests_late)
 {
-	EXPECT_SUCCESS(SVADEV_INJECT_LATE);
+	struct outcome sum = {};
+
+	EXPECT_SUCCESS(SVADEV_INJECT_LATE, sum);
+	EXPECT_LE(sum.asked / QUEUES, sum.ms);
 }
 
 TEST_F(sva, requests_twice)
 {
-	EXPECT_SUCCESS(SVADEV_INJECT_TWICE);
+	struct outcome sum = {};
+
+	EXPECT_SUCCESS(SVADEV_INJECT_TWICE, sum);
+	EXPECT_EQ(2 * sum.asked, grown(&self->before.counters,
+				       "svadev0.pri.group"));
 }
 
 /* Those of the queue that was disabled ask for an address space that goes */
 TEST_F(sva, requests_after_disable)
 {
-	EXPECT_SUCCESS(SVADEV_INJECT_AFTER);
+	struct outcome sum = {};
+
+	EXPECT_SUCCESS(SVADEV_INJECT_AFTER, sum);
+	EXPECT_LT(sum.asked, grown(&self->before.counters,
+				   "svadev0.pri.group"));
 }
 
 TEST_F(sva, stop_markers)
 {
-	EXPECT_SUCCESS(SVADEV_INJECT_STOP);
+	struct outcome sum = {};
+
+	EXPECT_SUCCESS(SVADEV_INJECT_STOP, sum);
 	EXPECT_LT(0, grown(&self->before.counters, "svadev0.pri.stop"));
 }
 
@@ -225,7 +245,9 @@ TEST_F(sva, requests_overflow)
 
 	self->before.logged = "page request queue overflow";
 	for (round = 0; round < MANY_ROUNDS; round++) {
-		EXPECT_SUCCESS(SVADEV_INJECT_MANY);
+		struct outcome sum = {};
+
+		EXPECT_SUCCESS(SVADEV_INJECT_MANY, sum);
 		if (grown(&self->before.counters, "vtd.prq.overflow"))
 			break;
 	}
