@@ -1630,6 +1630,61 @@ static void svt_sva_lost(struct kunit *test)
 	svt_target_process_put(&t);
 }
 
+#define SVT_FAULTING_QUEUES	4
+#define SVT_FAULTING_ROUNDS	128
+
+/*
+ * Queues ask for pages while their PASID goes from one process to another. What
+ * they asked for before the detach is answered then, or refused: if it came to the
+ * queue of the IOMMU later it would be the next owner's. vtd.prq.late counts that.
+ */
+static void svt_sva_detach_faulting(struct kunit *test)
+{
+	struct svadev_op op = {
+		.op = SVADEV_OP_FILL, .dst = SVT_IOVA, .len = PAGE_SIZE,
+	};
+	struct svadev_queue *q[SVT_FAULTING_QUEUES];
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svt_target t[2], *owner = NULL;
+	unsigned int i, j;
+
+	svt_target_process(test, &t[0], 0);
+	svt_target_process(test, &t[1], 0);
+	for (j = 0; j < ARRAY_SIZE(q); j++)
+		q[j] = svt_queue(test, 0, pasid);
+
+	for (i = 0; i < SVT_FAULTING_ROUNDS; i++) {
+		if (owner) {
+			svt_detach(test, owner->domain, 0, pasid);
+			svt_invalidation_is_over(test);
+		}
+		owner = &t[i % ARRAY_SIZE(t)];
+		svt_attach(test, owner->domain, 0, pasid);
+
+		for (j = 0; i && j < ARRAY_SIZE(q); j++) {
+			struct svadev_op done = {};
+
+			/* Neither process has that page */
+			KUNIT_ASSERT_EQ(test, -EFAULT,
+					svadev_queue_wait(q[j], &done,
+							  SVT_TIMEOUT_MS));
+		}
+		for (j = 0; j < ARRAY_SIZE(q); j++) {
+			op.dst += PAGE_SIZE;
+			KUNIT_ASSERT_EQ(test, 0, svadev_queue_submit(q[j], &op));
+		}
+		udelay(i % 64);
+	}
+	for (j = 0; j < ARRAY_SIZE(q); j++) {
+		KUNIT_EXPECT_EQ(test, -EFAULT,
+				svadev_queue_wait(q[j], &op, SVT_TIMEOUT_MS));
+		KUNIT_EXPECT_EQ(test, 0, svadev_queue_disable(q[j]));
+	}
+	svt_detach(test, owner->domain, 0, pasid);
+	svt_target_process_put(&t[0]);
+	svt_target_process_put(&t[1]);
+}
+
 /*
  * Pass-through on a PASID on which another function has a process. Only VT-d
  * attaches such a domain; both have domain ID 1.
@@ -1847,6 +1902,7 @@ static struct kunit_case svadev_cases[] = {
 #ifdef CONFIG_X86
 	KUNIT_CASE(svt_sva_groups),
 	KUNIT_CASE(svt_sva_lost),
+	KUNIT_CASE(svt_sva_detach_faulting),
 	KUNIT_CASE(svt_sva_beside_identity),
 #endif
 	KUNIT_CASE(svt_rid_unmap_aligned),
