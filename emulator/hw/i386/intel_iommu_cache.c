@@ -19,9 +19,9 @@
  * entry those in the same 64 bytes that have their Accessed bit set. Which ones
  * is seeded by x-seed. A PASID-table entry is read in pieces of 64 bits. One
  * that is held may have been evicted, and its pieces read again, while software
- * changed them (VT-d 6.5.3.3 has software clear P and invalidate first). What is
- * not present when it begins to be read is not held, so that one that is made
- * present last is always read whole.
+ * changed them (VT-d 6.5.3.3 has software clear P and invalidate first). What
+ * is not present when it begins to be read is not held, so that one that is
+ * made present last is always read whole.
  *
  * Each hit is compared with memory. A hit that grants more than memory does,
  * or something else, is counted as stale. While software is between changing
@@ -415,8 +415,8 @@ static void prefetch_pasids(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
 }
 
 /*
- * Is what is held read again? @now is what memory has. Some of its pieces become
- * those that are held: these were read before software changed them.
+ * Is what is held read again? @now is what memory has. Some of its pieces
+ * become those that are held: these were read before software changed them.
  */
 static bool reread(IntelIOMMUState *s, const VTDHeldPASID *held,
                    VTDHeldPASID *now)

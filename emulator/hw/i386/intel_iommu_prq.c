@@ -212,8 +212,8 @@ static void find_refilled(IntelIOMMUState *s, const VTDInval *inv, GArray *out)
 }
 
 /*
- * A device invalidates its TLB. It may ask for the same pages again at once, and
- * is then given what the IOTLB holds: that stays in its TLB.
+ * A device invalidates its TLB. It may ask for the same pages again at once,
+ * and is then given what the IOTLB holds: that stays in its TLB.
  */
 void vtd_prq_notify_dev(IntelIOMMUState *s, const VTDInval *inv)
 {
@@ -550,8 +550,8 @@ void vtd_prq_push(IntelIOMMUState *s, uint16_t sid)
 /**
  * vtd_prq_drain - a wait descriptor with PD completes
  * @s: IOMMU
- * @of: PASID-based IOTLB invalidations in front of it, since the wait descriptor
- *      before, or any other
+ * @of: PASID-based IOTLB invalidations in front of it, since the wait
+ *      descriptor before, or any other
  * @n: number of @of
  *
  * What the unit has received enters the queue, and responses are at their
@@ -584,8 +584,8 @@ void vtd_prq_drain(IntelIOMMUState *s, const VTDInval *of, size_t n)
  * @s: IOMMU
  *
  * Note which page requests are on their way for a PASID whose entry is not
- * present any more. One of these that enters the queue after it is present again
- * would be taken for a request of the next owner.
+ * present any more. One of these that enters the queue after it is present
+ * again would be taken for a request of the next owner.
  */
 void vtd_prq_check_present(IntelIOMMUState *s)
 {

@@ -618,8 +618,8 @@ int vtd_sva_check_pri(IntelIOMMUState *s, const VTDRequest *req,
         return VTD_FR_SM_CE_PASIDE;
     }
     /*
-     * The tables are software's business, but their tags are needed. Software may
-     * be changing them, as a request takes its time: that is no stale hit.
+     * The tables are software's business, but their tags are needed. Software
+     * may be changing them, as a request takes its time: that is no stale hit.
      */
     tags.silent = true;
     if (find_tables(s, &tags, &ce, space, &tables_fpd)) {

@@ -14,8 +14,8 @@
  *
  * - A wait descriptor completes a while after it was fetched, in time of the
  *   virtual clock. Until then the queue stops at it, or, without FN, goes on.
- * - Each invalidation acts when it is fetched, or until the next wait descriptor
- *   completes, in any of the orders above.
+ * - Each invalidation acts when it is fetched, or until the next wait
+ *   descriptor completes, in any of the orders above.
  * - After each, recent requests are translated again from the caches as they
  *   are then. These are no accesses: no fault, no count, no Accessed or Dirty
  *   bit, no stale check. A device-TLB has its translations again if the IOTLB
@@ -181,7 +181,7 @@ static void refill(IntelIOMMUState *s)
     }
 }
 
-/* Page group responses go out, unless a device in front of them has to answer */
+/* Page group responses go out, unless a device in front has to answer */
 static void respond(IntelIOMMUState *s)
 {
     VTDFetched *f, *next;
@@ -304,8 +304,8 @@ static bool is_pending(VTDSVA *sva, const VTDFetched *end, bool to_act)
 }
 
 /*
- * All in front of @end acts, or all if that is NULL. The choice includes what is
- * behind a wait descriptor: it is no fence, or the queue would have stopped.
+ * All in front of @end acts, or all if that is NULL. The choice includes what
+ * is behind a wait descriptor: it is no fence, or the queue would have stopped.
  */
 static void act_before(IntelIOMMUState *s, const VTDFetched *end)
 {
@@ -366,11 +366,11 @@ static VTDFetched *first_answer(VTDSVA *sva)
 }
 
 /*
- * A device does not answer (VT-d 6.5.2.10, 11.4.9.1). ITE is set, and nothing is
- * fetched until software clears it. All wait descriptors that were fetched are
- * aborted: their status is not written. Neither the oldest invalidation that is
- * not answered nor what is behind it need have acted: those of device-TLBs have
- * not, others by choice.
+ * A device does not answer (VT-d 6.5.2.10, 11.4.9.1). ITE is set, and nothing
+ * is fetched until software clears it. All wait descriptors that were fetched
+ * are aborted: their status is not written. Neither the oldest invalidation
+ * that is not answered nor what is behind it need have acted: those of
+ * device-TLBs have not, others by choice.
  */
 static void time_out(IntelIOMMUState *s)
 {
@@ -525,8 +525,8 @@ void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain)
  * @s: IOMMU
  * @desc: the descriptor, which is not in error
  *
- * Behind a device that has not answered it is held back. So software that submits
- * again what a time-out has aborted answers no group twice.
+ * Behind a device that has not answered it is held back. So software that
+ * submits again what a time-out has aborted answers no group twice.
  */
 void vtd_sync_response(IntelIOMMUState *s, const VTDInvDesc *desc)
 {

@@ -2,10 +2,10 @@
  * VT-d: stores of software to PASID tables, as they happen
  *
  * Hardware may fetch an entry at any time, also between two stores of software.
- * A model that reads only when a request comes hardly ever sees an entry that is
- * half made. So the pages of PASID directories and tables in use are covered by
- * regions that show each store; after it, the entry may be fetched, seeded by
- * x-seed.
+ * A model that reads only when a request comes hardly ever sees an entry that
+ * is half made. So the pages of PASID directories and tables in use are covered
+ * by regions that show each store; after it, the entry may be fetched, seeded
+ * by x-seed.
  *
  * A region is not used again: a CPU may find it in its TLB for a while after it
  * is disabled, and then still gets to the memory behind it.
