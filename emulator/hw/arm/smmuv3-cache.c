@@ -142,8 +142,8 @@ MemTxResult smmuv3_cfg_read(SMMUv3State *s, const SMMURequest *req,
     MemTxResult r;
 
     if (ARM_SMMU(s)->strict && req && !req->fresh) {
-        if (kind == SMMU_CFG_L1STD || (kind == SMMU_CFG_STE &&
-                                       !(s->features & SMMU_FEATURE_2LVL_STE))) {
+        if (kind == SMMU_CFG_L1STD ||
+            (kind == SMMU_CFG_STE && !(s->features & SMMU_FEATURE_2LVL_STE))) {
             /* All others are found through this one */
             sva->path_is_old = false;
         }

@@ -308,10 +308,11 @@ void smmuv3_stall_init(SMMUv3State *s)
     QTAILQ_INIT(&sva->unreported);
     QTAILQ_INIT(&sva->answered);
     sva->slot = g_new0(SMMUv3Stall *, s->stall_max);
-    sva->stall_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, stall_timer_expired, s);
+    sva->stall_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, stall_timer_expired,
+                                    s);
 }
 
-/* A fault of the same page, and the same kind of request (IHI 0070, 3.12.2.1) */
+/* A fault of the same page, and the same kind of request (3.12.2.1) */
 static bool is_same(const SMMUv3Stall *stall, const SMMUEventInfo *event)
 {
     const SMMUEventInfo *other = &stall->event;

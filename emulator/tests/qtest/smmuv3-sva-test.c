@@ -2847,7 +2847,7 @@ static void test_stall_merged(void)
     }
     g_assert_cmpuint(counter(&b, "stall.merged"), ==, before);
 
-    /* All of a stream are terminated together, and a reset one is not waited for */
+    /* All of a stream are terminated together, whether or not one was reset */
     for (i = 0; i < 16; i++) {
         stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
         stalls_now(&b, 1, SVADEV_OP_WRITE, VA + PAGE);
@@ -2870,7 +2870,7 @@ static void test_stall_merged(void)
     stop(&b);
 }
 
-/* A stalled request may be retried before it is answered, and after (3.12.2.2) */
+/* A stalled request may be retried before its answer, and after (3.12.2.2) */
 static void test_stall_early(void)
 {
     Bench b = start_stall(WILD_STALL, QUEUE_LOG2);
@@ -2960,7 +2960,7 @@ static void test_stall_orphan(void)
     g_assert_cmpint(late, >, 0);
     g_assert_cmpint(none, >, 0);
 
-    /* Nobody else can bound their number */
+    /* Their number is bounded */
     set_reg(&b, CR0, CR0_ALL & ~CR0_EVENTQEN);
     for (i = 0; i < 100; i++) {
         stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
