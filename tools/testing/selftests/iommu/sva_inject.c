@@ -161,19 +161,22 @@ static bool inject(struct __test_metadata *_metadata, struct machine *before,
 	return ok;
 }
 
-/* Operations succeed, and groups were of several pages */
-#define EXPECT_SUCCESS(bits, sum) do {					\
-	ASSERT_TRUE(inject(_metadata, &self->before, bits, &(sum)));	\
-	EXPECT_EQ(0, (sum).failed);					\
-	EXPECT_LT(grown(&self->before.counters, "svadev0.pri.group"),	\
-		  grown(&self->before.counters, "svadev0.pri.req"));	\
-} while (0)
+/* The same where operations succeed, and groups are of several pages */
+static void inject_success(struct __test_metadata *_metadata,
+			   struct machine *before, unsigned int inject_bits,
+			   struct outcome *sum)
+{
+	ASSERT_TRUE(inject(_metadata, before, inject_bits, sum));
+	EXPECT_EQ(0, sum->failed);
+	EXPECT_LT(grown(&before->counters, "svadev0.pri.group"),
+		  grown(&before->counters, "svadev0.pri.req"));
+}
 
 TEST_F(sva, groups_of_pages)
 {
 	struct outcome sum = {};
 
-	EXPECT_SUCCESS(0, sum);
+	inject_success(_metadata, &self->before, 0, &sum);
 	EXPECT_EQ(sum.asked, grown(&self->before.counters,
 				   "svadev0.pri.group"));
 }
@@ -183,7 +186,7 @@ TEST_F(sva, requests_late)
 {
 	struct outcome sum = {};
 
-	EXPECT_SUCCESS(SVADEV_INJECT_LATE, sum);
+	inject_success(_metadata, &self->before, SVADEV_INJECT_LATE, &sum);
 	EXPECT_LE(sum.asked / QUEUES, sum.ms);
 }
 
@@ -191,7 +194,7 @@ TEST_F(sva, requests_twice)
 {
 	struct outcome sum = {};
 
-	EXPECT_SUCCESS(SVADEV_INJECT_TWICE, sum);
+	inject_success(_metadata, &self->before, SVADEV_INJECT_TWICE, &sum);
 	EXPECT_EQ(2 * sum.asked, grown(&self->before.counters,
 				       "svadev0.pri.group"));
 }
@@ -201,7 +204,7 @@ TEST_F(sva, requests_after_disable)
 {
 	struct outcome sum = {};
 
-	EXPECT_SUCCESS(SVADEV_INJECT_AFTER, sum);
+	inject_success(_metadata, &self->before, SVADEV_INJECT_AFTER, &sum);
 	EXPECT_LT(sum.asked, grown(&self->before.counters,
 				   "svadev0.pri.group"));
 }
@@ -210,7 +213,7 @@ TEST_F(sva, stop_markers)
 {
 	struct outcome sum = {};
 
-	EXPECT_SUCCESS(SVADEV_INJECT_STOP, sum);
+	inject_success(_metadata, &self->before, SVADEV_INJECT_STOP, &sum);
 	EXPECT_LT(0, grown(&self->before.counters, "svadev0.pri.stop"));
 }
 
@@ -247,7 +250,8 @@ TEST_F(sva, requests_overflow)
 	for (round = 0; round < MANY_ROUNDS; round++) {
 		struct outcome sum = {};
 
-		EXPECT_SUCCESS(SVADEV_INJECT_MANY, sum);
+		inject_success(_metadata, &self->before, SVADEV_INJECT_MANY,
+			       &sum);
 		if (grown(&self->before.counters, "vtd.prq.overflow"))
 			break;
 	}
