@@ -302,6 +302,7 @@ struct machine {
 	const char *told;		/* a kind of fault that is only reported */
 	const char *logged;		/* what the kernel may complain of */
 	bool injected;			/* page requests that went wrong */
+	bool slow_call;			/* one took longer than late.* allows */
 	int log;
 };
 
@@ -602,7 +603,8 @@ FIXTURE_TEARDOWN(sva)
 		stale_atc |= !strcmp(what, "stale.atc");
 		tlb_full |= !strcmp(what, "tlb.full");
 
-		if (!strncmp(what, "stale.", 6))
+		if (!strncmp(what, "stale.", 6) ||
+		    (self->before.slow_call && !strncmp(what, "late.", 5)))
 			grown = sva_delta(&self->before.quiet_from, &after, name);
 
 		/* An IOMMU may answer by itself what it has no room for */
