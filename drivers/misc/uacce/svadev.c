@@ -127,6 +127,7 @@ struct svadev {
 	struct uacce_device *uacce;
 	struct dentry *debugfs;
 	bool user_ats;
+	bool iopf;		/* of @uacce, which may go first */
 	struct mutex lock;	/* @owner of queues, counter latch */
 	wait_queue_head_t kernel_idle;
 	unsigned int kernel_queues;
@@ -812,7 +813,7 @@ int svadev_queue_enable(struct svadev_queue *q, u32 pasid, bool ats)
 	if (ret)
 		return ret;
 
-	if (q->mm[0] && !q->sd->uacce->iopf) {
+	if (q->mm[0] && !q->sd->iopf) {
 		ret = svadev_start_faults(q);
 		if (ret)
 			return ret;
@@ -1166,6 +1167,7 @@ static int svadev_init_uacce(struct svadev *sd)
 	if (IS_ERR(uacce))
 		return PTR_ERR(uacce);
 
+	sd->iopf = uacce->iopf;
 	uacce->priv = sd;
 	uacce->algs = "copy\nfill\ncompare\natomic\n";
 	uacce->api_ver = "svadev_v1";

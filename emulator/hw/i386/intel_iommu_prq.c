@@ -38,6 +38,9 @@
 /* Page requests on their way; if there are more, the first enters the queue */
 #define MAX_REQUESTS        4096
 
+/* Translations that a device has again after one invalidation */
+#define MAX_KEPT        64
+
 /* Response codes of a descriptor */
 #define RESP_SUCCESS    0
 #define RESP_INVALID    1
@@ -220,6 +223,8 @@ void vtd_prq_notify_dev(IntelIOMMUState *s, const VTDInval *inv)
     g_autoptr(GArray) kept = g_array_new(false, false, sizeof(VTDPages));
 
     find_refilled(s, inv, kept);
+    /* A device need not ask for all again, and each costs time below */
+    g_array_set_size(kept, MIN(kept->len, MAX_KEPT));
     s->sva->cmd_early += !!kept->len;
     notify_but(s, inv, inv->addr, inv->mask, kept);
 }

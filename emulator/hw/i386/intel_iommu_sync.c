@@ -501,7 +501,10 @@ void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain)
         run(s);
     }
     if (sva->nr_deferred == MAX_DEFERRED) {
-        /* Devices do not answer: one more invalidation would not act either */
+        /* Devices do not answer: nor would they answer one more */
+        if (!is_of_device(inv)) {
+            vtd_cache_inval(s, inv);
+        }
         return;
     }
 

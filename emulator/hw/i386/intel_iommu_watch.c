@@ -120,7 +120,10 @@ static void begin(void *opaque)
     VTDWatch *w;
 
     if (nr_regions == MAX_REGIONS || find_watch(wanted->page) ||
-        !vtd_sva_active(s)) {
+        !vtd_sva_active(s) ||
+        /* It may have been taken away meanwhile */
+        !vtd_cache_is_table(s, wanted->sid, wanted->page, wanted->dir,
+                            wanted->pasid)) {
         return;
     }
     WITH_RCU_READ_LOCK_GUARD() {
@@ -156,8 +159,9 @@ static void begin(void *opaque)
 static void end(VTDWatch *w)
 {
     w->enabled = false;
-    QLIST_REMOVE_RCU(w, next);
+    /* Walks of other threads find memory through the list until then */
     memory_region_set_enabled(&w->mr, false);
+    QLIST_REMOVE_RCU(w, next);
 }
 
 /**

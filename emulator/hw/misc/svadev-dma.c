@@ -502,7 +502,8 @@ static void svaq_run(SVAQueue *q)
     for (i = 0; i < SVADEV_BATCH; i++) {
         svaq_advance(q);
 
-        if (q->state != SVAQ_RUNNING) {
+        /* An MSI of ours may have started, or resumed, this queue */
+        if (q->state != SVAQ_RUNNING || timer_pending(&q->timer)) {
             return;
         }
 
