@@ -40,7 +40,7 @@
  * its invalidation software takes less: the CPU, of the guest or of the host,
  * may be doing something else in between.
  */
-#define SETTLE_NS       (100 * SCALE_MS)
+#define SETTLE_NS       (1000 * SCALE_MS)
 
 /* Translations per CMD_SYNC that only serve to refill the caches */
 #define MAX_REFILLS     512
