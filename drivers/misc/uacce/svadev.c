@@ -113,6 +113,7 @@ struct svadev_queue {
  * @uacce: what user space sees of it
  * @debugfs: its directory in debugfs
  * @user_ats: queues of user space use ATS, where they can
+ * @iopf: the IOMMU serves page faults; as in @uacce, which may go first
  * @lock: protects the owner of each queue and the latched counters
  * @kernel_idle: woken when a kernel user puts its queue
  * @kernel_queues: number of queues with kernel users
@@ -127,7 +128,7 @@ struct svadev {
 	struct uacce_device *uacce;
 	struct dentry *debugfs;
 	bool user_ats;
-	bool iopf;		/* of @uacce, which may go first */
+	bool iopf;
 	struct mutex lock;	/* @owner of queues, counter latch */
 	wait_queue_head_t kernel_idle;
 	unsigned int kernel_queues;
