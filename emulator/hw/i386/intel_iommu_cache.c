@@ -275,7 +275,7 @@ static uint64_t pasid_key(uint16_t sid, uint32_t pasid)
 /**
  * vtd_cache_held_pasid - look up a PASID-table entry, and leave no trace
  * @s: IOMMU
- * @sid: who uses it
+ * @sid: requester ID that it is for
  * @pasid: the PASID
  *
  * Return: the entry, or NULL

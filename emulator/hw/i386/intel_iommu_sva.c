@@ -305,7 +305,7 @@ static int find_space(IntelIOMMUState *s, const VTDRequest *req,
 /**
  * vtd_sva_space - find the tables of a PASID as memory is now
  * @s: IOMMU
- * @sid: who uses it
+ * @sid: requester ID that it is for
  * @pasid: the PASID, or PCI_NO_PASID
  * @space: the tables (out)
  *
@@ -329,7 +329,7 @@ bool vtd_sva_space(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
 /**
  * vtd_sva_held_space - find the tables that a request would be translated with
  * @s: IOMMU
- * @sid: who sends it
+ * @sid: requester ID of the request
  * @pasid: its PASID, or PCI_NO_PASID
  * @space: the tables (out)
  *

@@ -213,7 +213,7 @@ static void answered(IntelIOMMUState *s, VTDFetched *f)
 }
 
 /*
- * Send an invalidation to a device. A function that is gone, or has its ATS
+ * Send an invalidation to a device. A function that was removed, or has its ATS
  * disabled, does not answer, and is given up soon.
  */
 static void send_to_device(IntelIOMMUState *s, VTDFetched *f)

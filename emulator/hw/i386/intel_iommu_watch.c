@@ -121,7 +121,7 @@ static void begin(void *opaque)
 
     if (nr_regions == MAX_REGIONS || find_watch(wanted->page) ||
         !vtd_sva_active(s) ||
-        /* It may have been taken away meanwhile */
+        /* The table may have been replaced since */
         !vtd_cache_is_table(s, wanted->sid, wanted->page, wanted->dir,
                             wanted->pasid)) {
         return;

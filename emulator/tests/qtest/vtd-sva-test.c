@@ -242,7 +242,7 @@ static void wait_desc(Bench *b)
 
     start_wait(b);
     drain(b);
-    /* The queue may have gone on before it is complete */
+    /* Descriptors behind it may be fetched before it completes */
     for (i = 0; i < 100 && qtest_readl(b->qts, STATUS) != b->waits; i++) {
         qtest_clock_step(b->qts, WAIT_STEP_NS);
     }

@@ -100,20 +100,12 @@ TEST_F(sva, split_leaves_no_conflict)
 
 /* Upgrades */
 
-/*
- * Memory becomes writable, the device sees that it is clean, and the CPU writes
- * to all of it. Where hardware manages the dirty state no kernel code runs then.
- */
-static void upgrade(struct __test_metadata *_metadata,
-		    struct _test_data_sva *self, uint8_t *p, size_t len)
+/* The CPU writes to pages that the device has read, and then the device does */
+static void written_by_both(struct __test_metadata *_metadata,
+			    struct _test_data_sva *self, uint8_t *p, size_t len)
 {
 	size_t i;
 
-	ASSERT_EQ(0, mprotect(p, len, PROT_READ));
-	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, len));
-	ASSERT_EQ(SVADEV_STATUS_FAULT, sva_write(&self->q, p, 1, 1));
-	ASSERT_EQ(0, mprotect(p, len, PROT_READ | PROT_WRITE));
-	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, len));
 	for (i = 0; i < len; i += PAGE)
 		p[i] = 2;
 	EXPECT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 3, len))
@@ -122,6 +114,21 @@ static void upgrade(struct __test_metadata *_metadata,
 	EXPECT_TRUE(bytes_are(p, len, 3));
 	EXPECT_GE(len / PAGE, self->q.faults);
 	munmap(p, len);
+}
+
+/*
+ * Memory becomes writable, the device sees that it is clean, and the CPU writes
+ * to all of it. Where hardware manages the dirty state no kernel code runs then.
+ */
+static void upgrade(struct __test_metadata *_metadata,
+		    struct _test_data_sva *self, uint8_t *p, size_t len)
+{
+	ASSERT_EQ(0, mprotect(p, len, PROT_READ));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, len));
+	ASSERT_EQ(SVADEV_STATUS_FAULT, sva_write(&self->q, p, 1, 1));
+	ASSERT_EQ(0, mprotect(p, len, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, len));
+	written_by_both(_metadata, self, p, len);
 }
 
 static void upgrade_hugetlb(struct __test_metadata *_metadata,
@@ -170,21 +177,14 @@ TEST_F(sva, upgrade_huge_page)
  */
 TEST_F(sva, upgrade_by_hardware)
 {
-	size_t i, len = 16 * PAGE;
+	size_t len = 16 * PAGE;
 	uint8_t *p;
 
 	p = mmap(NULL, len, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_read(&self->q, p, len));
-	for (i = 0; i < len; i += PAGE)
-		p[i] = 2;
-	EXPECT_EQ(SVADEV_STATUS_OK, sva_fill(&self->q, p, 3, len))
-		TH_LOG("%s after %lu faults", sva_status_name(self->q.status),
-		       self->q.faults);
-	EXPECT_TRUE(bytes_are(p, len, 3));
-	EXPECT_GE(len / PAGE, self->q.faults);
-	munmap(p, len);
+	written_by_both(_metadata, self, p, len);
 }
 
 /* Several IOMMUs */
