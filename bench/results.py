@@ -12,9 +12,11 @@ from tap import Case
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 LINES = 20                  # of what a failure said
-# They have no effect on what a suite does on a machine.
-NO_EFFECT = (":(exclude,top,glob)*.md",
-             ":(exclude,top,glob)bench/mutants/*.patch")
+# They have no effect on what a suite does on a machine, beyond the trees that are
+# made of them.
+NO_EFFECT = [f":(exclude,top,glob){x}" for x in (
+    "*.md", "patches/**", "emulator/patches/**", "bench/mutants/*.patch",
+    "bench/seeds", "bench/host/runner", "bench/host/mutants")]
 
 
 def git(*args, **env):
