@@ -12,6 +12,7 @@ BAD = re.compile(
     r"|INFO: task .* blocked|soft lockup|hard LOCKUP|rcu.*stall"
     r"|kmemleak: \d+ new|\bleaked\b|suspected memory leak"
     r"|leak detector disabled|Memory pool empty|lockdep is turned off"
+    r"|invoked oom-killer"
     r"|driver left PASIDs attached"
     r"|unexpected event|event 0x[0-9a-f]+ received|arm-smmu-v3.*timeout"
     r"|unexpected global error|GERROR|EVTQ overflow|PRIQ overflow"
@@ -22,10 +23,28 @@ BAD = re.compile(
 )
 # KUnit prints into the same log; names of its cases say anything.
 NOISE = re.compile(r"^\s*(\[[ 0-9.]+\] )?\s*(ok |not ok |# )")
+# A backtrace is judged by the line above it that says what it is of.
+TRACE = re.compile(r"Call [Tt]race:")
+HEAD = re.compile(r"WARNING:|\bBUG:|\bOops\b|Internal error:|Kernel panic"
+                  r"|invoked oom-killer|rcu: INFO:|soft lockup")
+END = re.compile(r"---\[ end trace")
+ABOVE = 40                  # lines
+
+
+def has_head(above):
+    """Does the end of these lines say what a backtrace below them is of?"""
+    for line in reversed(above):
+        if END.search(line):
+            return False
+        if HEAD.search(line) and not NOISE.match(line):
+            return True
+    return False
 
 
 def bad_lines(text, expected=()):
     """The lines of a kernel log that make its run a failure."""
-    return [line.strip() for line in text.splitlines()
+    lines = text.splitlines()
+    return [line.strip() for i, line in enumerate(lines)
             if BAD.search(line) and not NOISE.match(line)
-            and not any(re.search(x, line) for x in expected)]
+            and not any(re.search(x, line) for x in expected)
+            and not (TRACE.search(line) and has_head(lines[max(0, i - ABOVE):i]))]

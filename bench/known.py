@@ -7,7 +7,7 @@ import sys
 from tap import Case
 
 LINE = re.compile(r"(\S+)\s+(\S+)\s+(\((?:kernel|emulator) log\)|\S+)\s+(\S+)"
-                  r"\s+~(\S+)\s+(\S.*)")
+                  r"((?:\s+~\S+)+)\s+(\S.*)")
 # Their details are a list of independent complaints, a line each.
 BY_LINE = ("(kernel.log)", "(emulator.log)", "(audit)")
 # A guest that never ends. So its output has no end either.
@@ -26,11 +26,16 @@ class Fault:
     machine: str
     case: str               # as spelled() has it
     finding: str
-    pattern: str
+    patterns: tuple
     what: str               # a user sees of it
 
     def matches(self, text):
-        return re.search(self.pattern, text)
+        return any(re.search(x, text) for x in self.patterns)
+
+    def unseen(self, texts):
+        """The patterns that match none of these."""
+        return [x for x in self.patterns
+                if not any(re.search(x, y) for y in texts)]
 
     def failure(self, detail, name=None):
         """The case, if this line does not describe what it did."""
@@ -47,12 +52,14 @@ def parse(line):
     if not found:
         raise ValueError("not 'suite machine case finding ~regex what a user "
                          "sees'")
-    suite, machines, case, finding, pattern, what = found.groups()
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"~{pattern}: {error}") from error
-    return [Fault(suite, x, spelled(case), finding, pattern, what)
+    suite, machines, case, finding, patterns, what = found.groups()
+    patterns = tuple(x[1:] for x in patterns.split())
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"~{pattern}: {error}") from error
+    return [Fault(suite, x, spelled(case), finding, patterns, what)
             for x in machines.split(",")]
 
 
@@ -66,7 +73,7 @@ def check(fault, faults, runs):
     for other in faults:
         if (other.suite, other.machine, other.case) == \
            (fault.suite, fault.machine, fault.case) and \
-           (fault.case not in BY_LINE or other.pattern == fault.pattern):
+           (fault.case not in BY_LINE or other.patterns == fault.patterns):
             raise ValueError("a second line for this case")
 
 
@@ -92,29 +99,37 @@ def by_line(case, faults):
     rest = [x for x in lines if not any(y.matches(x) for y in faults)]
     cases = [Case(case.name, "fail", "\n".join(rest))] if rest else []
     for fault in faults:
-        mine = [x for x in lines if fault.matches(x)]
-        if mine:
-            cases.append(fault.known("\n".join(mine), case.name))
+        unseen = fault.unseen(lines)
+        if unseen:
+            cases.append(absent(fault, unseen))
         else:
-            cases.append(absent(fault))
+            mine = [x for x in lines if fault.matches(x)]
+            cases.append(fault.known("\n".join(mine), case.name))
     return cases
 
 
-def absent(fault):
+def absent(fault, unseen=None):
     return fault.failure(
-        (f"no line matches ~{fault.pattern}" if fault.case in BY_LINE else
-         "did not run") + ": take its line out of bench/known-faults")
+        (f"no line matches ~{(unseen or fault.patterns)[0]}"
+         if fault.case in BY_LINE else "did not run") +
+        ": take its line out of bench/known-faults")
 
 
 def one(case, fault):
     if case.verdict == "pass":
         return fault.failure("passes: take its line out of bench/known-faults",
                              case.name)
-    if case.verdict == "fail" and fault.matches(case.detail):
+    if case.verdict == "skip":
+        return fault.failure(f"is skipped, and is listed in bench/known-faults\n"
+                             f"{case.detail}", case.name)
+    others = [x for x in case.complaints if not fault.matches(x)]
+    unseen = fault.unseen(case.complaints)
+    if not others and not unseen:
         return fault.known(case.detail, case.name)
-    how = "skipped" if case.verdict == "skip" else "fails otherwise"
-    return fault.failure(f"{how}, bench/known-faults says ~{fault.pattern}\n"
-                         f"{case.detail}", case.name)
+    why = ["fails otherwise than bench/known-faults says"]
+    why += [f"no complaint matches ~{x}" for x in unseen]
+    why += ["not listed:", *others] if others else [case.detail]
+    return fault.failure("\n".join(why), case.name)
 
 
 def judge(faults, cases, narrowed):

@@ -8,10 +8,22 @@ RESULT = re.compile(
     r"(?P<name>.*?)(?: *# *(?P<word>SKIP|TODO)\b[: ]*(?P<reason>.*))?$",
     re.IGNORECASE)
 PLAN = re.compile(r"^( *)1\.\.(\d+)(?: *# *SKIP\b *(.*))?$", re.IGNORECASE)
-STAMP = re.compile(r"^\[[ 0-9.]+\] ")
+STAMP = re.compile(r"^(?:\[[ 0-9.]+\](?: |$))?")
 SUBTEST = re.compile(r"^( *)# Subtest: (.*)$")
 RUN = re.compile(r"^# +RUN +(\S+)")
 STEP = 4                    # columns of one level of nesting
+# KUnit prints an expectation that failed as one message, of several lines.
+KUNIT = re.compile(r"^ *# \S+: (?:(?:EXPECTATION|ASSERTION) FAILED at |"
+                   r"try timed out|try faulted|internal error)")
+# kselftest_harness.h, where a message may follow an expectation, and CHECK() of
+# sva_case.h, for processes that cannot use it. Other lines are remarks on what
+# follows. An assertion has been printed before it ends the case.
+HARNESS = re.compile(r"^# (\S+?:\d+:\w+:)(Expected )?")
+CHILD = re.compile(r"^# child, line \d+: ")
+TERMINATED = re.compile(r"^# \S+: (?:Test terminated (?!by assertion)"
+                        r"|unknown status)", re.IGNORECASE)
+FRAME = re.compile(r"^# +(?:RUN|OK|FAIL) |^# \S+: Test (?:failed|terminated) ")
+SAID = 20                   # lines of a failure that complains of nothing
 
 
 @dataclasses.dataclass
@@ -21,6 +33,45 @@ class Case:
     verdict: str            # "pass", "fail", "skip" or "known"
     detail: str = ""        # why it was skipped, or what was said before
     finding: str = ""       # of its line in bench/known-faults
+    blocks: tuple = ()      # the complaints of @detail, if not its lines
+
+    @property
+    def complaints(self):
+        """What it failed for; each has to be explained."""
+        return self.blocks or [x for x in self.detail.splitlines() if x.strip()]
+
+
+class Complaints:
+    """Divide the output of a case into failures of single expectations."""
+
+    def __init__(self):
+        self.blocks = []
+        self.remarks = []
+        self.stamp = None       # of the message that the last one is part of
+        self.open = False       # more lines may belong to it
+        self.bare = False       # an expectation without a message, so far
+
+    def feed(self, line, stamp):
+        kunit, harness = KUNIT.match(line), HARNESS.match(line)
+        if kunit or CHILD.match(line) or TERMINATED.match(line):
+            self.begin(line, stamp)
+        elif harness and (harness[2] or not self.bare):
+            self.begin(line, stamp)
+            self.bare = bool(harness[2])
+        elif harness or (self.open and stamp == self.stamp and
+                         (stamp or not line.startswith("#"))):
+            self.blocks[-1] += f"\n{line}"
+            self.bare = False
+        else:
+            self.open = self.bare = False
+            if line.startswith("# ") and not stamp and not FRAME.match(line):
+                self.remarks.append(line)
+
+    def begin(self, line, stamp):
+        self.blocks.append("\n".join([*self.remarks, line]))
+        self.remarks = []
+        self.stamp = stamp
+        self.open, self.bare = True, False
 
 
 class Level:
@@ -40,6 +91,7 @@ class Parser:
         self.cases = []
         self.levels = [Level("")]
         self.said = []
+        self.complaints = Complaints()
         self.title = {}
         self.current = None     # the case a harness says it is running
 
@@ -50,7 +102,9 @@ class Parser:
         return "".join(x.name + "." for x in self.levels[1:])
 
     def feed(self, line):
-        line = STAMP.sub("", line.rstrip("\r\n"))
+        line = line.rstrip("\r\n")
+        stamp = STAMP.match(line)[0]
+        line = line[len(stamp):]
         plan, result = PLAN.match(line), RESULT.match(line)
         if plan:
             self.on_plan(plan)
@@ -65,6 +119,7 @@ class Parser:
             if run:
                 self.current = run[1]
             self.said.append(line)
+            self.complaints.feed(line, stamp.strip())
 
     def open(self, indent, name):
         depth = indent // STEP
@@ -109,15 +164,18 @@ class Parser:
             self.case(name, passed, result)
         level.failed |= not passed
         self.said = []
+        self.complaints = Complaints()
         self.current = None
 
     def case(self, name, passed, result):
         reason = (result["reason"] or "").strip()
         word = (result["word"] or "").upper()
         name = self.prefix() + name
-        said = "\n".join(self.said[-20:])
+        blocks = tuple(self.complaints.blocks)
         if not passed:
-            self.cases.append(Case(name, "fail", said))
+            said = blocks or self.said[-SAID:]
+            self.cases.append(Case(name, "fail", "\n".join(said),
+                                   blocks=blocks))
         elif word == "SKIP" and reason:
             self.cases.append(Case(name, "skip", reason))
         elif word:
