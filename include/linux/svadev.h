@@ -64,6 +64,6 @@ int svadev_set_inject(struct svadev_queue *q, u32 inject);
 void svadev_set_prg_pages(struct svadev_queue *q, u32 pages);
 void svadev_set_max_retries(struct svadev_queue *q, u32 retries);
 int svadev_read_counter(struct svadev_queue *q, const char *name, u64 *val);
-u64 svadev_audit(struct svadev_queue *q, unsigned int timeout_ms);
+u64 svadev_audit(struct svadev_queue *q);
 
 #endif /* _LINUX_SVADEV_H */

@@ -33,9 +33,6 @@
 
 #define SDT_TIMEOUT_MS		10000
 
-/* Until a lazy invalidation is done */
-#define SDT_AUDIT_MS		2000
-
 /* Somewhere low in the address space: the DMA API allocates from the top */
 #define SDT_IOVA		SZ_16M
 
@@ -345,15 +342,15 @@ static void sdt_free_place(struct sdt *sdt, enum sdt_type type)
 }
 
 /* No cache may have an entry that differs from memory */
-static void sdt_audit(struct kunit *test, struct sdt *sdt)
+static void sdt_audit(struct kunit *test, struct sdt *sdt, const char *when)
 {
 	struct svadev_queue *q = svadev_queue_get(sdt->pdev);
 
 	KUNIT_EXPECT_FALSE(test, IS_ERR(q));
 	if (IS_ERR(q))
 		return;
-	KUNIT_EXPECT_EQ_MSG(test, svadev_audit(q, SDT_AUDIT_MS), 0,
-			    "cache entries differ from memory");
+	KUNIT_EXPECT_EQ_MSG(test, svadev_audit(q), 0,
+			    "audit %s: cache entries differ from memory", when);
 	svadev_queue_put(q);
 }
 
@@ -366,6 +363,7 @@ static void sdt_exit(struct kunit *test)
 	if (!sdt)
 		return;
 
+	sdt_audit(test, sdt, "before detach");
 	for (i = 0; i < ARRAY_SIZE(sdt->q); i++)
 		if (!IS_ERR_OR_NULL(sdt->q[i]))
 			svadev_queue_put(sdt->q[i]);
@@ -374,7 +372,7 @@ static void sdt_exit(struct kunit *test)
 		iommu_detach_group(sdt->place[sdt->rid].domain, sdt->group);
 	for (type = 0; type < SDT_TYPES; type++)
 		sdt_free_place(sdt, type);
-	sdt_audit(test, sdt);
+	sdt_audit(test, sdt, "after detach");
 	iommu_group_put(sdt->group);
 	pci_dev_put(sdt->pdev);
 }

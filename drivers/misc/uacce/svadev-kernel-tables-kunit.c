@@ -23,9 +23,6 @@
 #include <uapi/misc/uacce/svadev.h>
 
 #define SVK_TIMEOUT_MS		10000
-
-/* Until a lazy invalidation is done */
-#define SVK_AUDIT_MS		2000
 #define SVK_ROUNDS		50
 #define SVK_PAGES		64	/* Among these is the one freed just now */
 #define SVK_SECRET		0x5e
@@ -63,15 +60,15 @@ struct svk {
 };
 
 /* No cache may have an entry that differs from memory */
-static void svk_audit(struct kunit *test, struct svk *svk)
+static void svk_audit(struct kunit *test, struct svk *svk, const char *when)
 {
 	struct svadev_queue *q = svadev_queue_get(svk->pdev);
 
 	KUNIT_EXPECT_FALSE(test, IS_ERR(q));
 	if (IS_ERR(q))
 		return;
-	KUNIT_EXPECT_EQ_MSG(test, svadev_audit(q, SVK_AUDIT_MS), 0,
-			    "cache entries differ from memory");
+	KUNIT_EXPECT_EQ_MSG(test, svadev_audit(q), 0,
+			    "audit %s: cache entries differ from memory", when);
 	svadev_queue_put(q);
 }
 
@@ -82,6 +79,7 @@ static void svk_exit(struct kunit *test)
 	if (!svk)
 		return;
 
+	svk_audit(test, svk, "before unbind");
 	if (svk->q)
 		svadev_queue_put(svk->q);
 	if (!IS_ERR_OR_NULL(svk->bond))
@@ -91,7 +89,7 @@ static void svk_exit(struct kunit *test)
 	if (svk->area)
 		free_vm_area(svk->area);
 	free_page((unsigned long)svk->secret);
-	svk_audit(test, svk);
+	svk_audit(test, svk, "after unbind");
 	pci_dev_put(svk->pdev);
 }
 

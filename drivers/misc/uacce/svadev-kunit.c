@@ -4,9 +4,9 @@
  *
  * The DMA API and paging domains attached to PASIDs are held to what a device
  * can and cannot reach through them, also while they are replaced under a device
- * that never stops. After each case the IOMMU must not have
- * used a stale cache entry, lost an event, or hold a stalled access, and no
- * cache may have an entry that differs from memory.
+ * that never stops. After each case the IOMMU must not have used a stale cache
+ * entry, lost an event, or hold a stalled access. Whenever a case unmaps or
+ * detaches, and at its end, no cache may have an entry that differs from memory.
  */
 #include <kunit/fail-alloc.h>
 #include <kunit/test.h>
@@ -25,9 +25,6 @@
 #include <uapi/misc/uacce/svadev.h>
 
 #define SVT_TIMEOUT_MS		10000
-
-/* Until a lazy invalidation is done */
-#define SVT_AUDIT_MS		2000
 
 /* Somewhere low in the address space: the DMA API allocates from the top */
 #define SVT_IOVA		SZ_16M
@@ -126,17 +123,22 @@ static u64 svt_counter(struct svt *svt, const char *name)
 	return val;
 }
 
-/* Entries of all caches that differ from memory; U64_MAX without a device */
-static u64 svt_audit(struct svt *svt)
+/*
+ * No cache may have an entry that differs from memory. A detach removes all that
+ * have its tags: what an invalidation has missed is seen only before that.
+ */
+static void svt_audit(struct kunit *test, const char *when)
 {
+	struct svt *svt = test->priv;
 	struct svadev_queue *q = svadev_queue_get(svt->pdev[0]);
-	u64 left;
+	u64 left = U64_MAX;
 
-	if (IS_ERR(q))
-		return U64_MAX;
-	left = svadev_audit(q, SVT_AUDIT_MS);
-	svadev_queue_put(q);
-	return left;
+	if (!IS_ERR(q)) {
+		left = svadev_audit(q);
+		svadev_queue_put(q);
+	}
+	KUNIT_EXPECT_EQ_MSG(test, left, 0,
+			    "audit %s: cache entries differ from memory", when);
 }
 
 static int svt_init(struct kunit *test)
@@ -174,6 +176,7 @@ static void svt_exit(struct kunit *test)
 	if (!svt)
 		return;
 
+	svt_audit(test, "before detach");
 	for (i = 0; i < svt->nr_queues; i++)
 		svadev_queue_put(svt->queue[i]);
 	/* What was replaced is not in @attached, and a case may end anywhere */
@@ -196,8 +199,7 @@ static void svt_exit(struct kunit *test)
 				    "there is no counter %s", svt_forbidden[i]);
 	}
 	KUNIT_EXPECT_EQ(test, svt_counter(svt, SVT_NOW), 0);
-	KUNIT_EXPECT_EQ_MSG(test, svt_audit(svt), 0,
-			    "cache entries differ from memory");
+	svt_audit(test, "after detach");
 
 	for (i = 0; i < ARRAY_SIZE(svt->pdev); i++)
 		pci_dev_put(svt->pdev[i]);
@@ -312,8 +314,9 @@ static void svt_attach(struct kunit *test, struct iommu_domain *domain,
 	};
 }
 
-static void svt_detach(struct kunit *test, struct iommu_domain *domain,
-		       unsigned int fn, ioasid_t pasid)
+/* At once, for those who want to hit the device in the middle of something */
+static void svt_detach_now(struct kunit *test, struct iommu_domain *domain,
+			   unsigned int fn, ioasid_t pasid)
 {
 	struct svt *svt = test->priv;
 	struct device *dev = &svt->pdev[fn]->dev;
@@ -331,11 +334,25 @@ static void svt_detach(struct kunit *test, struct iommu_domain *domain,
 	KUNIT_FAIL(test, "PASID %u was not attached", pasid);
 }
 
+static void svt_detach(struct kunit *test, struct iommu_domain *domain,
+		       unsigned int fn, ioasid_t pasid)
+{
+	svt_audit(test, "before detach");
+	svt_detach_now(test, domain, fn, pasid);
+}
+
 static void svt_map(struct kunit *test, struct iommu_domain *domain, u64 iova,
 		    void *page, int prot)
 {
 	KUNIT_ASSERT_EQ(test, iommu_map(domain, iova, virt_to_phys(page),
 					PAGE_SIZE, prot | IOMMU_CACHE), 0);
+}
+
+/* Not from the DMA API, so never lazily: nothing of it may be cached after this */
+static void svt_unmap(struct kunit *test, struct iommu_domain *domain, u64 iova)
+{
+	KUNIT_ASSERT_EQ(test, iommu_unmap(domain, iova, PAGE_SIZE), PAGE_SIZE);
+	svt_audit(test, "after unmap");
 }
 
 /* Operations. Each returns what svadev_queue_run() returns. */
@@ -640,8 +657,7 @@ static void svt_pasid_unmap(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, svt_sum(q, SVT_IOVA, PAGE_SIZE, &sum), 0);
 		KUNIT_ASSERT_EQ(test, sum, (i % 2 + 1) * PAGE_SIZE);
 
-		KUNIT_ASSERT_EQ(test, iommu_unmap(domain, SVT_IOVA, PAGE_SIZE),
-				PAGE_SIZE);
+		svt_unmap(test, domain, SVT_IOVA);
 		KUNIT_ASSERT_EQ(test, svt_fill(q, SVT_IOVA, 9, PAGE_SIZE),
 				-EFAULT);
 	}
@@ -666,6 +682,7 @@ static void svt_unmap_busy(struct kunit *test, struct iommu_domain *domain,
 				PAGE_SIZE);
 		memset(page, 0, PAGE_SIZE);
 		svt_invalidation_is_over(test);
+		svt_audit(test, "after unmap");
 		KUNIT_ASSERT_EQ(test,
 				svadev_queue_wait(q, &op, SVT_TIMEOUT_MS),
 				-EFAULT);
@@ -829,8 +846,7 @@ static void svt_pasid_shared_domain(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, sum, PAGE_SIZE);
 
 	/* What is unmapped is unmapped for both */
-	KUNIT_EXPECT_EQ(test, iommu_unmap(domain, SVT_IOVA, PAGE_SIZE),
-			PAGE_SIZE);
+	svt_unmap(test, domain, SVT_IOVA);
 	KUNIT_EXPECT_EQ(test, svt_fill(q1, SVT_IOVA, 2, 1), -EFAULT);
 	KUNIT_EXPECT_EQ(test, svt_fill(q2, SVT_IOVA, 2, 1), -EFAULT);
 
@@ -1303,8 +1319,7 @@ static void svt_replace_busy(struct kunit *test, struct svt_target *target,
 
 	svadev_queue_end_hammer(q);
 	KUNIT_EXPECT_EQ(test, svadev_queue_wait(q, &op, SVT_TIMEOUT_MS), 0);
-	KUNIT_EXPECT_EQ_MSG(test, svt_audit(svt), 0,
-			    "a replaced domain is still cached");
+	svt_audit(test, "after replacements");
 	sum = -sum;
 	for (i = 0; i < num; i++)
 		sum += svt_target_sum(&target[i]);
@@ -1654,7 +1669,7 @@ static void svt_sva_detach_faulting(struct kunit *test)
 
 	for (i = 0; i < SVT_FAULTING_ROUNDS; i++) {
 		if (owner) {
-			svt_detach(test, owner->domain, 0, pasid);
+			svt_detach_now(test, owner->domain, 0, pasid);
 			svt_invalidation_is_over(test);
 		}
 		owner = &t[i % ARRAY_SIZE(t)];
@@ -1750,10 +1765,11 @@ static void svt_rid_unmap_pages(struct kunit *test, u64 iova)
 	}
 	KUNIT_EXPECT_EQ(test, iommu_unmap(domain, iova, 2 * PAGE_SIZE),
 			2 * PAGE_SIZE);
+	svt_audit(test, "after unmap");
 	for (i = 0; i < 2; i++) {
-		KUNIT_EXPECT_EQ(test,
-				svt_fill(q, iova + i * PAGE_SIZE, 0xee, 1),
-				-EFAULT);
+		KUNIT_EXPECT_EQ_MSG(test, -EFAULT,
+				    svt_fill(q, iova + i * PAGE_SIZE, 0xee, 1),
+				    "DMA to page %u after it was unmapped", i);
 		KUNIT_EXPECT_EQ_MSG(test, page[i][0], 0,
 				    "the device writes to page %u after it was unmapped",
 				    i);

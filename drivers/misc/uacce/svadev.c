@@ -10,6 +10,7 @@
 #include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/interrupt.h>
+#include <linux/iommu.h>
 #include <linux/iopoll.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -36,6 +37,9 @@
 
 /* Address spaces whose page faults are served for one queue */
 #define SVADEV_QUEUE_MMS		2
+
+/* The flush queues of DMA domains invalidate every 10 ms, IOVA_FQ_TIMEOUT */
+#define SVADEV_LAZY_MS			500
 
 /* What the control BAR has room for between SVADEV_QUEUE(0) and the counters */
 #define SVADEV_MAX_QUEUES \
@@ -1071,28 +1075,31 @@ static u64 svadev_audit_once(struct svadev *sd, bool log)
 /**
  * svadev_audit() - compare all caches of the emulated machine with memory
  * @q: any queue
- * @timeout_ms: how long to wait until no entry differs, in milliseconds
  *
  * While an invalidation is under way stale entries are legitimate: call this
- * when nothing changes a page table, or a table that leads to one. Lazy
- * invalidation of DMA domains is under way for some milliseconds. The counters
- * of entries that stay are logged.
+ * when nothing changes a page table, or a table that leads to one. Where DMA
+ * domains are invalidated lazily, entries are given time to disappear. The
+ * counters of those that stay are logged.
  *
  * Context: Process context, sleeps.
  * Return: the number of entries that differ from memory, in the IOTLBs, the
  *	paging-structure and configuration caches of all IOMMUs, and in the ATCs
  *	of all devices.
  */
-u64 svadev_audit(struct svadev_queue *q, unsigned int timeout_ms)
+u64 svadev_audit(struct svadev_queue *q)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(timeout_ms);
+	unsigned long end = jiffies + msecs_to_jiffies(SVADEV_LAZY_MS);
+	struct iommu_domain *domain;
+	bool again;
+	u64 left;
 
-	while (svadev_audit_once(q->sd, false)) {
-		if (time_after(jiffies, end))
-			return svadev_audit_once(q->sd, true);
+	domain = iommu_get_domain_for_dev(&q->sd->pdev->dev);
+	again = domain && domain->type == IOMMU_DOMAIN_DMA_FQ;
+	while ((left = svadev_audit_once(q->sd, !again)) && again) {
+		again = time_before(jiffies, end);
 		msleep(20);
 	}
-	return 0;
+	return left;
 }
 EXPORT_SYMBOL_GPL(svadev_audit);
 
