@@ -126,6 +126,7 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         { "resp.failure", &sva->resp_failure },
         { "resp.unknown", &sva->resp_unknown },
         { "resp.auto", &sva->resp_auto },
+        { "resp.aborted", &sva->resp_aborted },
     };
     g_autoptr(GArray) stats = g_array_new(false, false, sizeof(IOMMUStat));
     int i;

@@ -151,6 +151,7 @@ struct VTDSVA {
     QEMUTimer *sync_timer;
     IOMMUChoice wait_choice, early_choice, order_choice;
     IOMMUChoice ahead_choice, hold_choice, abort_choice, answer_choice;
+    IOMMUChoice response_choice;
     VTDRequest recent[64];  /* a ring, protected by the lock */
     uint32_t nr_recent;     /* ever */
     uint32_t refills;       /* that may still be made for this wait */
@@ -183,6 +184,7 @@ struct VTDSVA {
     uint64_t prq_queued, prq_overflow, prq_refused, prq_now, prq_peak;
     uint64_t prq_untracked, prq_late;
     uint64_t resp_success, resp_invalid, resp_failure, resp_unknown, resp_auto;
+    uint64_t resp_aborted;  /* sent, and a wait behind it was aborted */
 };
 
 /*

@@ -22,6 +22,9 @@
  *   still holds those that memory does not grant any more.
  * - A device takes a while to answer. Until then hardware may hold back what is
  *   behind in the queue. One that does not answer is given up; see time_out().
+ * - A page group response is posted: no rule keeps it behind invalidations, and
+ *   no wait descriptor is needed for it to be sent. It is sent when it is
+ *   fetched or, while a device in front of it has not answered, held back.
  * - If an invalidation drains, the completion waits for accesses that were
  *   translated before.
  *
@@ -68,6 +71,8 @@ struct VTDFetched {
     int64_t answer_ns;      /* then */
 
     VTDInvDesc desc;        /* A response, or a wait descriptor: */
+    bool responded;         /* the response is sent; until a wait completes */
+    bool aborted;           /* a wait descriptor behind it is */
     bool blocks;            /* the queue stops at it */
     bool acted;             /* what is in front of it has */
     int64_t due_ns;
@@ -181,18 +186,31 @@ static void refill(IntelIOMMUState *s)
     }
 }
 
-/* Page group responses go out, unless a device in front has to answer */
-static void respond(IntelIOMMUState *s)
+/* Is there a device-TLB invalidation whose completion is outstanding? */
+static bool is_answer_due(const VTDFetched *f)
 {
-    VTDFetched *f, *next;
+    return f->type == FETCHED_INVAL && is_of_device(&f->inv);
+}
 
-    QTAILQ_FOREACH_SAFE(f, &s->sva->fetched, next, next) {
-        if (f->sent) {
+static void respond(IntelIOMMUState *s, VTDFetched *f)
+{
+    if (!f->responded) {
+        f->responded = true;
+        vtd_prq_respond(s, &f->desc);
+    }
+}
+
+/* Page group responses go out, unless a device in front has to answer */
+static void respond_all(IntelIOMMUState *s)
+{
+    VTDFetched *f;
+
+    QTAILQ_FOREACH(f, &s->sva->fetched, next) {
+        if (is_answer_due(f)) {
             break;
         }
         if (f->type == FETCHED_RESPONSE) {
-            vtd_prq_respond(s, &f->desc);
-            take_off(s->sva, f);
+            respond(s, f);
         }
     }
 }
@@ -209,7 +227,7 @@ static void answered(IntelIOMMUState *s, VTDFetched *f)
     vtd_prq_push(s, f->inv.sid);
     sva->flight_mark = iommu_flight_mark();
     take_off(sva, f);
-    respond(s);
+    respond_all(s);
 }
 
 /*
@@ -370,20 +388,31 @@ static VTDFetched *first_answer(VTDSVA *sva)
  * is fetched until software clears it. All wait descriptors that were fetched
  * are aborted: their status is not written. Neither the oldest invalidation
  * that is not answered nor what is behind it need have acted: those of
- * device-TLBs have not, others by choice.
+ * device-TLBs have not, others by choice. Of the page group responses in front
+ * of an aborted wait descriptor those that were held back are dropped; others
+ * were sent long ago. Software cannot tell which.
  */
 static void time_out(IntelIOMMUState *s)
 {
     VTDSVA *sva = s->sva;
     VTDFetched *f, *next;
-    bool behind = false;
+    bool behind = false, aborted = false;
 
+    QTAILQ_FOREACH_REVERSE(f, &sva->fetched, next) {
+        aborted |= f->type == FETCHED_WAIT;
+        f->aborted = aborted;
+    }
     QTAILQ_FOREACH_SAFE(f, &sva->fetched, next, next) {
         behind |= f->sent;
         if (f->type == FETCHED_WAIT && f->blocks) {
             vtd_inv_queue_consume(s);
         }
-        if (f->type != FETCHED_INVAL) {
+        if (f->type == FETCHED_RESPONSE) {
+            sva->resp_aborted += f->aborted && f->responded;
+            if (f->aborted) {
+                take_off(sva, f);
+            }
+        } else if (f->type == FETCHED_WAIT) {
             take_off(sva, f);
         } else if (behind && (is_of_device(&f->inv) ||
                               iommu_choice_below(&sva->abort_choice, 2))) {
@@ -393,6 +422,7 @@ static void time_out(IntelIOMMUState *s)
         }
     }
     act_before(s, NULL);
+    respond_all(s);
     sva->cmd_timeout++;
     vtd_inv_queue_timeout(s);
 }
@@ -401,7 +431,17 @@ static void complete(IntelIOMMUState *s, VTDFetched *f)
 {
     VTDSVA *sva = s->sva;
     g_autofree VTDFetched *wait = g_memdup2(f, sizeof(*f));
+    VTDFetched *in_front, *next;
 
+    respond_all(s);
+    QTAILQ_FOREACH_SAFE(in_front, &sva->fetched, next, next) {
+        if (in_front == f) {
+            break;
+        }
+        if (in_front->type == FETCHED_RESPONSE) {
+            take_off(sva, in_front);
+        }
+    }
     take_off(sva, f);
     vtd_prq_check_present(s);
     if (wait->desc.lo & VTD_INV_DESC_WAIT_PD) {
@@ -528,23 +568,30 @@ void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain)
  * @s: IOMMU
  * @desc: the descriptor, which is not in error
  *
- * Behind a device that has not answered it is held back. So software that
- * submits again what a time-out has aborted answers no group twice.
+ * With a device-TLB invalidation in front of it that is not answered, it is sent
+ * at once, or held back until it is. No more than MAX_RESPONSES are.
  */
 void vtd_sync_response(IntelIOMMUState *s, const VTDInvDesc *desc)
 {
     VTDSVA *sva = s->sva;
+    bool may_wait = false;
     VTDFetched *f;
 
-    if (!first_answer(sva) || sva->nr_responses == MAX_RESPONSES) {
+    if (sva->nr_responses == MAX_RESPONSES) {
         vtd_prq_respond(s, desc);
         return;
+    }
+    QTAILQ_FOREACH(f, &sva->fetched, next) {
+        may_wait |= s->strict && is_answer_due(f);
     }
     f = g_new0(VTDFetched, 1);
     f->type = FETCHED_RESPONSE;
     f->desc = *desc;
     QTAILQ_INSERT_TAIL(&sva->fetched, f, next);
     sva->nr_responses++;
+    if (!may_wait || iommu_choice_below(&sva->response_choice, 2)) {
+        respond(s, f);
+    }
 }
 
 /**
@@ -636,9 +683,9 @@ void vtd_sync_finish(IntelIOMMUState *s)
         }
         act_before(s, NULL);
     }
-    respond(s);
+    respond_all(s);
     QTAILQ_FOREACH_SAFE(f, &sva->fetched, next, next) {
-        if (f->type == FETCHED_INVAL || f->blocks) {
+        if (f->type != FETCHED_WAIT || f->blocks) {
             take_off(sva, f);
         }
     }
@@ -676,6 +723,7 @@ void vtd_sync_init(IntelIOMMUState *s)
     iommu_choice_init(&sva->hold_choice, s->seed, "vtd.hold", 0);
     iommu_choice_init(&sva->abort_choice, s->seed, "vtd.abort", 0);
     iommu_choice_init(&sva->answer_choice, s->seed, "vtd.answer", 0);
+    iommu_choice_init(&sva->response_choice, s->seed, "vtd.response", 0);
 
     QTAILQ_INIT(&sva->fetched);
     sva->refills = MAX_REFILLS;
