@@ -4,6 +4,12 @@
  * Translation requests, the check of translated requests, CMD_ATC_INV and its
  * time-out (IHI 0070, 3.9.1, 4.5.1, 4.7.3). ATS is on with the property ats.
  *
+ * A function takes a while to answer an invalidation, and its cache keeps what is
+ * to be invalidated until then. A CMD_SYNC waits for all answers, or until one is
+ * given up, x-timeout-ns after the invalidation was sent; sooner if no function is
+ * there. Then it fails, and those of the others that have not been answered are
+ * not waited for any more.
+ *
  * Limits: no PRI, no split-stage ATS (IDR0.NS1ATS is 1), no PASID on translated
  * requests (IDR3.PASIDTT is 0). The fields R, W, X, PRIV and Span of
  * F_BAD_ATS_TREQ are 0; RnW of F_TRANSL_FORBIDDEN is 1, as the bus does not say
@@ -13,8 +19,10 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/timer.h"
 #include "trace.h"
 #include "hw/misc/iommu-choice.h"
+#include "hw/misc/iommu-flight.h"
 #include "hw/pci/pci_bus.h"
 #include "hw/pci/pci_device.h"
 #include "smmuv3-sva.h"
@@ -23,6 +31,21 @@
 #define CMD_ATC_GLOBAL(x)   extract32((x)->word[0], 9, 1)
 #define CMD_ATC_SIZE(x)     extract32((x)->word[2], 0, 6)
 #define ATC_SIZE_ALL    52
+
+/* A function takes its time to answer */
+#define ANSWER_MAX_NS   (50 * SCALE_US)
+
+/* Until one that is not there is given up */
+#define GONE_NS         (10 * SCALE_MS)
+
+/*
+ * Invalidations that may await an answer. Beyond this functions answer at once,
+ * so that the memory of a guest that never syncs is bounded.
+ */
+#define MAX_SENT        1024
+
+/* PCIe permits a minute, and half as much again (PCIe 6.0, 10.3.1) */
+#define MAX_TIMEOUT_NS  (INT64_C(90) * NANOSECONDS_PER_SECOND)
 
 /* The function behind @bus, @devfn wants to know of invalidations of @pasid */
 typedef struct SMMUv3ATCNotifier {
@@ -33,10 +56,24 @@ typedef struct SMMUv3ATCNotifier {
     QLIST_ENTRY(SMMUv3ATCNotifier) next;
 } SMMUv3ATCNotifier;
 
-/* Protected by the BQL */
+/* A CMD_ATC_INV that was sent, and is answered later */
+typedef struct SMMUv3ATCInv {
+    Cmd cmd;
+    int64_t answer_ns;
+    bool given_up;          /* no CMD_SYNC waits for it */
+    QTAILQ_ENTRY(SMMUv3ATCInv) next;
+} SMMUv3ATCInv;
+
+/* Protected by the BQL. What is "since the last CMD_SYNC" starts anew there. */
 struct SMMUv3ATS {
     QLIST_HEAD(, SMMUv3ATCNotifier) notifiers;
+    QTAILQ_HEAD(, SMMUv3ATCInv) sent;
+    uint32_t nr_sent;
+    QEMUTimer *timer;       /* of answers and of timeout_ns */
+    IOMMUChoice answer;     /* how long does it take? */
     IOMMUChoice lost;       /* does an invalidation act beside one timed out? */
+    bool doomed;            /* one since the last CMD_SYNC is never answered */
+    int64_t timeout_ns;     /* when it is given up, or 0 */
     bool timed_out;         /* since the last CMD_SYNC */
 
     uint64_t ok;
@@ -49,6 +86,8 @@ struct SMMUv3ATS {
     uint64_t inv_lost;
 };
 
+static void atc_timer_expired(void *opaque);
+
 /* Set-up */
 
 bool smmuv3_ats_realize(SMMUv3State *s, Error **errp)
@@ -59,8 +98,17 @@ bool smmuv3_ats_realize(SMMUv3State *s, Error **errp)
         return true;
     }
 
+    if (!s->timeout_ns || s->timeout_ns > MAX_TIMEOUT_NS) {
+        error_setg(errp, "x-timeout-ns must be 1 to %lld",
+                   (long long)MAX_TIMEOUT_NS);
+        return false;
+    }
+
     ats = s->sva->ats = g_new0(SMMUv3ATS, 1);
     QLIST_INIT(&ats->notifiers);
+    QTAILQ_INIT(&ats->sent);
+    ats->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, atc_timer_expired, s);
+    iommu_choice_init(&ats->answer, s->seed, "smmuv3.answer", 0);
     iommu_choice_init(&ats->lost, s->seed, "smmuv3.atc", 0);
     return true;
 }
@@ -74,9 +122,22 @@ void smmuv3_ats_init_idr(SMMUv3State *s)
 
 void smmuv3_ats_reset(SMMUv3State *s)
 {
-    if (s->sva && s->sva->ats) {
-        s->sva->ats->timed_out = false;
+    SMMUv3ATS *ats = s->sva ? s->sva->ats : NULL;
+    SMMUv3ATCInv *inv, *next;
+
+    if (!ats) {
+        return;
     }
+
+    QTAILQ_FOREACH_SAFE(inv, &ats->sent, next, next) {
+        QTAILQ_REMOVE(&ats->sent, inv, next);
+        g_free(inv);
+    }
+    ats->nr_sent = 0;
+    ats->doomed = false;
+    ats->timeout_ns = 0;
+    ats->timed_out = false;
+    timer_del(ats->timer);
 }
 
 void smmuv3_ats_stats(SMMUv3State *s, GArray *stats)
@@ -256,9 +317,8 @@ static void ats_one(SMMUDevice *sdev, const SMMURequest *req, hwaddr addr,
         .pasid = req->ssv ? req->ssid : PCI_NO_PASID,
     };
 
-    smmuv3_sync_note_request(sdev, req, addr, IOMMU_RO);
-
     WITH_QEMU_LOCK_GUARD(&s->mutex) {
+        smmuv3_sync_note_request(sdev, req, addr, IOMMU_RO);
         if (!smmu_enabled(s)) {
             event.type = SMMU_EVT_F_BAD_ATS_TREQ;
         } else if (smmuv3_decode_config(sdev, &cfg, &event)) {
@@ -419,12 +479,8 @@ static void smmuv3_ats_unregister(PCIBus *bus, void *opaque, int devfn,
     }
 }
 
-/*
- * A function with ATS off completes an invalidation with UR, which the SMMU
- * takes for an answer (IHI 0070, 3.9.1.5). One that is not there, or was
- * pulled, never answers (3.9.1.4).
- */
-static PCIDevice *atc_target(SMMUv3State *s, uint32_t sid, bool *answers)
+/* The function @sid, NULL if there is none or it was pulled */
+static PCIDevice *atc_function(SMMUv3State *s, uint32_t sid)
 {
     PCIDevice *pci = NULL;
 
@@ -432,8 +488,24 @@ static PCIDevice *atc_target(SMMUv3State *s, uint32_t sid, bool *answers)
         pci = pci_find_device(ARM_SMMU(s)->primary_bus, PCI_BUS_NUM(sid),
                               PCI_BDF_TO_DEVFN(sid));
     }
-    *answers = pci && pci->enabled;
-    return *answers && pcie_ats_enabled(pci) ? pci : NULL;
+    return pci && pci->enabled ? pci : NULL;
+}
+
+/*
+ * How long the function @sid takes to answer, or IOMMU_INV_NEVER. One that is
+ * not there never does (IHI 0070, 3.9.1.4). One with ATS off completes with UR,
+ * which the SMMU takes for an answer (3.9.1.5).
+ */
+static int64_t atc_answer_ns(SMMUv3State *s, uint32_t sid)
+{
+    PCIDevice *pci = atc_function(s, sid);
+    int64_t ns;
+
+    if (!pci) {
+        return IOMMU_INV_NEVER;
+    }
+    ns = pcie_ats_enabled(pci) ? iommu_inv_answer_ns(pci) : 0;
+    return ns > 0 && ns > s->timeout_ns ? IOMMU_INV_NEVER : ns;
 }
 
 bool smmuv3_ats_cmd_legal(SMMUv3State *s, Cmd *cmd)
@@ -455,12 +527,9 @@ static bool atc_inv_ignored(SMMUv3State *s, Cmd *cmd)
  */
 void smmuv3_ats_inval_begin(SMMUv3State *s, Cmd *cmd)
 {
-    SMMUv3ATS *ats = s->sva->ats;
-    bool answers;
-
-    atc_target(s, CMD_SID(cmd), &answers);
-    if (!answers && !atc_inv_ignored(s, cmd)) {
-        ats->timed_out = true;
+    if (!atc_inv_ignored(s, cmd) &&
+        atc_answer_ns(s, CMD_SID(cmd)) == IOMMU_INV_NEVER) {
+        s->sva->ats->doomed = true;
     }
 }
 
@@ -473,39 +542,23 @@ static bool atc_inv_covers(Cmd *cmd, uint32_t pasid)
            (CMD_ATC_GLOBAL(cmd) && pasid != PCI_NO_PASID);
 }
 
-/**
- * smmuv3_ats_inval - a CMD_ATC_INV takes effect
- * @s: SMMU
- * @cmd: the command
- *
- * With one that times out, an unknown set of those outstanding is lost (IHI
- * 0070, 4.7.3).
- */
-void smmuv3_ats_inval(SMMUv3State *s, Cmd *cmd)
+/* The function answers, and has dropped what is to be invalidated */
+static void atc_answered(SMMUv3State *s, Cmd *cmd)
 {
-    SMMUv3ATS *ats = s->sva->ats;
+    PCIDevice *pci = atc_function(s, CMD_SID(cmd));
     unsigned int shift = 12 + CMD_ATC_SIZE(cmd);
     hwaddr mask = MAKE_64BIT_MASK(0, MIN(shift, 64));
+    SMMUv3ATS *ats = s->sva->ats;
     SMMUv3ATCNotifier *n, *next;
-    PCIDevice *pci;
-    bool answers;
 
-    if (atc_inv_ignored(s, cmd)) {
-        return;
-    }
-
-    pci = atc_target(s, CMD_SID(cmd), &answers);
-    if (!answers) {
+    if (!pci) {
+        /* It was pulled before it answered */
         ats->inv_timeout++;
         ats->timed_out = true;
         return;
     }
-    if (!pci) {
+    if (!pcie_ats_enabled(pci)) {
         ats->inv_refused++;
-        return;
-    }
-    if (ats->timed_out && iommu_choice_below(&ats->lost, 2)) {
-        ats->inv_lost++;
         return;
     }
 
@@ -528,6 +581,133 @@ void smmuv3_ats_inval(SMMUv3State *s, Cmd *cmd)
     }
 }
 
+/* When the next of those that a CMD_SYNC waits for, or of all, is due */
+static int64_t atc_due_ns(const SMMUv3ATS *ats, bool all)
+{
+    int64_t due = ats->timeout_ns ?: INT64_MAX;
+    const SMMUv3ATCInv *inv;
+
+    QTAILQ_FOREACH(inv, &ats->sent, next) {
+        if (all || !inv->given_up) {
+            due = MIN(due, inv->answer_ns);
+        }
+    }
+    return due;
+}
+
+static void atc_arm(SMMUv3ATS *ats)
+{
+    int64_t due = atc_due_ns(ats, true);
+
+    if (due == INT64_MAX) {
+        timer_del(ats->timer);
+    } else {
+        timer_mod_ns(ats->timer, due);
+    }
+}
+
+/* Take the answers, and the time-out, that are due */
+static void atc_run(SMMUv3State *s)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    SMMUv3ATS *ats = s->sva->ats;
+    SMMUv3ATCInv *inv, *next;
+
+    QTAILQ_FOREACH_SAFE(inv, &ats->sent, next, next) {
+        if (inv->answer_ns <= now) {
+            QTAILQ_REMOVE(&ats->sent, inv, next);
+            ats->nr_sent--;
+            atc_answered(s, &inv->cmd);
+            g_free(inv);
+        }
+    }
+    if (ats->timeout_ns && ats->timeout_ns <= now) {
+        ats->timeout_ns = 0;
+        ats->timed_out = true;
+    }
+    if (ats->timed_out) {
+        QTAILQ_FOREACH(inv, &ats->sent, next) {
+            inv->given_up = true;
+        }
+    }
+    atc_arm(ats);
+}
+
+static void atc_timer_expired(void *opaque)
+{
+    atc_run(opaque);
+}
+
+/**
+ * smmuv3_ats_inval - a CMD_ATC_INV is sent to the function
+ * @s: SMMU
+ * @cmd: the command
+ *
+ * With one that times out, an unknown set of those outstanding is lost (IHI
+ * 0070, 4.7.3).
+ */
+void smmuv3_ats_inval(SMMUv3State *s, Cmd *cmd)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL), ns, end;
+    SMMUv3ATS *ats = s->sva->ats;
+    SMMUv3ATCInv *inv;
+
+    if (atc_inv_ignored(s, cmd)) {
+        return;
+    }
+
+    ns = atc_answer_ns(s, CMD_SID(cmd));
+    if (ns == IOMMU_INV_NEVER) {
+        end = now + (atc_function(s, CMD_SID(cmd)) ? s->timeout_ns :
+                     MIN(s->timeout_ns, GONE_NS));
+        ats->inv_timeout++;
+        ats->doomed = true;
+        ats->timeout_ns = ats->timeout_ns ? MIN(ats->timeout_ns, end) : end;
+        atc_arm(ats);
+        return;
+    }
+    if (ats->doomed && iommu_choice_below(&ats->lost, 2)) {
+        ats->inv_lost++;
+        return;
+    }
+    if (!ns && ARM_SMMU(s)->strict && (s->wild & SMMU_WILD_ANSWER)) {
+        ns = iommu_choice_below(&ats->answer, ANSWER_MAX_NS + 1);
+    }
+    if (!ns || ats->nr_sent >= MAX_SENT) {
+        atc_answered(s, cmd);
+        return;
+    }
+    inv = g_new(SMMUv3ATCInv, 1);
+    *inv = (SMMUv3ATCInv) { .cmd = *cmd, .answer_ns = now + ns };
+    QTAILQ_INSERT_TAIL(&ats->sent, inv, next);
+    ats->nr_sent++;
+    atc_arm(ats);
+}
+
+/**
+ * smmuv3_ats_sync_waits - does a CMD_SYNC wait for an answer?
+ * @s: SMMU
+ * @due_ns: when to ask again, set if it does (out)
+ *
+ * Return: false if all are answered, or one was given up
+ */
+bool smmuv3_ats_sync_waits(SMMUv3State *s, int64_t *due_ns)
+{
+    SMMUv3ATS *ats = s->sva->ats;
+    int64_t due;
+
+    if (!ats) {
+        return false;
+    }
+    atc_run(s);
+    due = atc_due_ns(ats, false);
+    if (ats->timed_out || due == INT64_MAX) {
+        return false;
+    }
+    *due_ns = due;
+    return true;
+}
+
 /**
  * smmuv3_ats_sync_fails - can a CMD_SYNC not complete?
  * @s: SMMU
@@ -540,7 +720,9 @@ bool smmuv3_ats_sync_fails(SMMUv3State *s)
     SMMUv3ATS *ats = s->sva->ats;
     bool fails = ats && ats->timed_out;
 
-    if (fails) {
+    if (ats) {
+        ats->doomed = false;
+        ats->timeout_ns = 0;
         ats->timed_out = false;
     }
     return fails;

@@ -30,12 +30,14 @@ typedef enum SMMUCfgKind {
 #define SMMU_WILD_PREFETCH  (1u << 3)   /* read ahead of use */
 #define SMMU_WILD_TORN      (1u << 4)   /* read structures in pieces */
 #define SMMU_WILD_STALL     (1u << 5)   /* report, merge and retry faults */
+#define SMMU_WILD_ANSWER    (1u << 6)   /* functions answer after a while */
 
 /* How far a CMD_SYNC has got */
 typedef enum SMMUSyncState {
     SMMU_SYNC_NONE,             /* there is none at the head of the queue */
     SMMU_SYNC_DELAY,            /* it waits until sync_due */
     SMMU_SYNC_ACT,              /* deferred invalidations act */
+    SMMU_SYNC_ANSWER,           /* functions have not answered */
     SMMU_SYNC_DRAIN,            /* accesses up to sync_mark are in flight */
 } SMMUSyncState;
 
@@ -54,10 +56,13 @@ typedef enum SMMURetry {
     SMMU_RETRY_FAILS,
 } SMMURetry;
 
-/* Protected by the BQL, and cfg also by SMMUv3State.mutex */
+/*
+ * Protected by the BQL. What a request uses that does not stall is protected by
+ * SMMUv3State.mutex instead, like the TLB: devices may do DMA without the BQL.
+ */
 struct SMMUv3SVA {
-    GHashTable *cfg;            /* cached configuration structures */
-    bool path_is_old;           /* to the one that is being read */
+    GHashTable *cfg;            /* cached configuration structures (mutex) */
+    bool path_is_old;           /* to the one that is being read (mutex) */
     GQueue deferred;            /* Cmd: invalidations that await a CMD_SYNC */
     bool acted;                 /* the command was an invalidation, and acted */
 
@@ -67,15 +72,15 @@ struct SMMUv3SVA {
     uint64_t sync_mark;
     QEMUTimer *sync_timer;
 
-    SMMURecent recent[64];      /* a ring */
-    uint32_t nr_recent;         /* that were ever put into it */
+    SMMURecent recent[64];      /* a ring (mutex) */
+    uint32_t nr_recent;         /* that were ever put into it (mutex) */
     uint32_t refills;           /* that are left before the next CMD_SYNC */
 
     IOMMUChoice sync_choice;    /* of the delay of each CMD_SYNC */
     IOMMUChoice early_choice;   /* of when each invalidation acts */
     IOMMUChoice order_choice;
-    IOMMUChoice fetch_choice;   /* of what is fetched ahead */
-    IOMMUChoice torn_choice;
+    IOMMUChoice fetch_choice;   /* of what is fetched ahead (mutex) */
+    IOMMUChoice torn_choice;    /* (mutex) */
     IOMMUChoice stall_choice;
 
     SMMUTransCfg notify_cfg;    /* scratch of smmuv3_sva_get_config() */
@@ -87,9 +92,12 @@ struct SMMUv3SVA {
     QEMUTimer *stall_timer;
     uint32_t stall_orphans;     /* unreported, and their requester was reset */
 
+    int nr_later;               /* events to be recorded (atomic) */
+
     uint64_t cmd_fence;
     uint64_t cfg_hits;
     uint64_t cfg_misses;
+    uint64_t cfg_full;
     uint64_t cfg_stale;
     uint64_t cfg_late;
     uint64_t left_cfg;
@@ -194,6 +202,7 @@ int smmuv3_ats_select(STE *ste, SMMUTransCfg *cfg, SMMUEventInfo *event);
 bool smmuv3_ats_cmd_legal(SMMUv3State *s, Cmd *cmd);
 void smmuv3_ats_inval_begin(SMMUv3State *s, Cmd *cmd);
 void smmuv3_ats_inval(SMMUv3State *s, Cmd *cmd);
+bool smmuv3_ats_sync_waits(SMMUv3State *s, int64_t *due_ns);
 bool smmuv3_ats_sync_fails(SMMUv3State *s);
 
 #endif /* HW_ARM_SMMUV3_SVA_H */

@@ -13,7 +13,8 @@
  *   the others in any order.
  * - After each, recent requests are translated again from the caches as they
  *   are then. These are no accesses: no event, no count, no stale check.
- * - The completion waits for accesses that were translated before.
+ * - The completion waits for the answers of functions to invalidations of their
+ *   caches, and for accesses that were translated before.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -82,7 +83,9 @@ void smmuv3_sync_reset(SMMUv3State *s)
 {
     smmuv3_sync_cancel(s);
     g_queue_clear_full(&s->sva->deferred, g_free);
-    s->sva->nr_recent = 0;
+    WITH_QEMU_LOCK_GUARD(&s->mutex) {
+        s->sva->nr_recent = 0;
+    }
 }
 
 static void shuffle_deferred(SMMUv3SVA *sva)
@@ -123,7 +126,7 @@ void smmuv3_sync_poll(SMMUv3State *s)
  *
  * If @cmd is a CMD_SYNC, the first call starts its delay. Once that is over,
  * smmuv3_sync_replay() returns what is deferred, and when it has all acted, the
- * accesses in flight are waited for.
+ * answers of functions are waited for, then the accesses in flight.
  *
  * Return: true if consumption stops here, to go on from a timer
  */
@@ -140,6 +143,12 @@ bool smmuv3_sync_pending(SMMUv3State *s, Cmd *cmd)
         return false;
     }
     if (!ARM_SMMU(s)->strict) {
+        if (smmuv3_ats_sync_waits(s, &sva->sync_due)) {
+            sva->sync = SMMU_SYNC_ANSWER;
+            timer_mod_ns(sva->sync_timer, sva->sync_due);
+            return true;
+        }
+        sva->sync = SMMU_SYNC_NONE;
         smmuv3_stall_sync(s);
         return false;
     }
@@ -166,6 +175,12 @@ bool smmuv3_sync_pending(SMMUv3State *s, Cmd *cmd)
         if (!g_queue_is_empty(&sva->deferred)) {
             return false;
         }
+        sva->sync = SMMU_SYNC_ANSWER;
+        /* fall through */
+    case SMMU_SYNC_ANSWER:
+        if (smmuv3_ats_sync_waits(s, &sva->sync_due)) {
+            break;
+        }
         sva->sync_mark = iommu_flight_mark();
         sva->sync = SMMU_SYNC_DRAIN;
         /* fall through */
@@ -176,7 +191,9 @@ bool smmuv3_sync_pending(SMMUv3State *s, Cmd *cmd)
         sva->sync = SMMU_SYNC_NONE;
         sva->refills = MAX_REFILLS;
         ARM_SMMU(s)->settled_ns = sva->sync_issued - SETTLE_NS;
-        smmuv3_cfg_sync(s);
+        WITH_QEMU_LOCK_GUARD(&s->mutex) {
+            smmuv3_cfg_sync(s);
+        }
         smmuv3_stall_sync(s);
         return false;
     }
@@ -229,7 +246,7 @@ bool smmuv3_sync_defer(SMMUv3State *s, const Cmd *cmd)
     return true;
 }
 
-/* Keep a request, to be repeated by smmuv3_sync_refill() */
+/* Keep a request, to be repeated by smmuv3_sync_refill(). With the mutex held. */
 void smmuv3_sync_note_request(SMMUDevice *sdev, const SMMURequest *req,
                               hwaddr addr, IOMMUAccessFlags access)
 {

@@ -178,7 +178,7 @@ static void cmd_wait(Bench *b)
     uint32_t mask = MAKE_64BIT_MASK(0, QUEUE_LOG2 + 1);
     int i;
 
-    for (i = 0; i < 100; i++) {
+    for (i = 0; i < 2000; i++) {
         if (cmdq_error(b) || (reg(b, CMDQ_CONS) & mask) == b->cmd_prod) {
             return;
         }
@@ -721,6 +721,173 @@ static void test_timeout(void)
     stop(&b);
 }
 
+/* Invalidations that are answered late, or never */
+
+#define SCALE_MS        1000000ll
+#define LATE_NS         (100 * SCALE_MS)
+#define TIMEOUT_NS      (150 * SCALE_MS)
+
+static void inject(Bench *b, int dev, uint32_t val)
+{
+    qtest_writel(b->qts, bars(dev) + SVADEV_INJECT, val);
+}
+
+static int64_t now_ns(Bench *b)
+{
+    return qtest_clock_step(b->qts, 1);
+}
+
+static bool consumed(Bench *b)
+{
+    return (reg(b, CMDQ_CONS) & MAKE_64BIT_MASK(0, QUEUE_LOG2 + 1)) ==
+           b->cmd_prod;
+}
+
+static bool hits(Bench *b, int ssid)
+{
+    uint64_t before = dev_counter(b, "atc.hit");
+
+    works(b, ssid, VA);
+    return dev_counter(b, "atc.hit") > before;
+}
+
+/* The CMD_SYNC waits, and the cache keeps the entry until the answer */
+static void test_answer_late(void)
+{
+    Bench b = start_ats();
+    int64_t begin;
+
+    works(&b, PASID, VA);
+    inject(&b, 0, SVADEV_INJECT_INV_LATE);
+    begin = now_ns(&b);
+    atc_inv(&b, SID, ATC_SSV, PASID, VA, 0);
+    cmd(&b, SYNC, 0, 0, 0);
+    /* What the function is sent later it may answer at once */
+    qtest_clock_step(b.qts, SCALE_MS);
+    inject(&b, 0, 0);
+    qtest_clock_step(b.qts, LATE_NS / 2);
+    g_assert(!consumed(&b));
+    g_assert(hits(&b, PASID));
+    cmd_wait(&b);
+    g_assert(!cmdq_error(&b));
+    g_assert_cmpint(now_ns(&b) - begin, >=, LATE_NS);
+    g_assert(!hits(&b, PASID));
+    g_assert_cmpuint(counter(&b, "atc_inv.timeout"), ==, 0);
+
+    /* Without a CMD_SYNC it is answered, too, here by a function without ATS */
+    inject(&b, 0, SVADEV_INJECT_INV_LATE);
+    atc_inv(&b, SID, ATC_SSV, PASID, VA, 0);
+    cmd(&b, SYNC, 0, 0, 0);
+    qtest_clock_step(b.qts, SCALE_MS);
+    set_ats(&b, 0, false);
+    cmd_wait(&b);
+    g_assert(!cmdq_error(&b));
+    g_assert_cmpuint(counter(&b, "atc_inv.ur"), ==, 1);
+    stop(&b);
+}
+
+/* CERROR_ATC_INV_SYNC after the time-out, and the cache keeps the entry */
+static void test_answer_never(void)
+{
+    Bench b = start_ats();
+    int64_t begin;
+
+    works(&b, PASID, VA);
+    inject(&b, 0, SVADEV_INJECT_INV_NEVER);
+    begin = now_ns(&b);
+    atc_inv(&b, SID, ATC_SSV, PASID, VA, 0);
+    cmd(&b, SYNC, 0, 0, 0);
+    qtest_clock_step(b.qts, TIMEOUT_NS / 2);
+    g_assert(!consumed(&b));
+    g_assert(!cmdq_error(&b));
+    expect_cmd_error(&b, CERROR_ATC_INV, false);
+    g_assert_cmpint(now_ns(&b) - begin, >=, TIMEOUT_NS);
+    cmd_wait(&b);
+    g_assert(consumed(&b) && !cmdq_error(&b));
+    g_assert(hits(&b, PASID));
+    g_assert_cmpuint(counter(&b, "atc_inv.timeout"), ==, 1);
+
+    /* The next one is answered */
+    inject(&b, 0, 0);
+    atc_inv(&b, SID, ATC_SSV, PASID, VA, 0);
+    cmd_sync(&b);
+    g_assert(!hits(&b, PASID));
+
+    /* An answer that comes after the time-out is none */
+    qtest_quit(b.qts);
+    b = start("-global arm-smmuv3.ats=on "
+              "-global arm-smmuv3.x-timeout-ns=50000000");
+    set_eats(&b, 1);
+    set_ats(&b, 0, true);
+    works(&b, PASID, VA);
+    inject(&b, 0, SVADEV_INJECT_INV_LATE);
+    atc_inv(&b, SID, ATC_SSV, PASID, VA, 0);
+    cmd(&b, SYNC, 0, 0, 0);
+    expect_cmd_error(&b, CERROR_ATC_INV, false);
+    cmd_wait(&b);
+    qtest_clock_step(b.qts, LATE_NS);
+    g_assert(hits(&b, PASID));
+    stop(&b);
+}
+
+/* Another one that has not been answered at a time-out is not waited for */
+static void test_answer_given_up(void)
+{
+    Bench b = start("-global arm-smmuv3.ats=on "
+                    "-global arm-smmuv3.x-timeout-ns=100000000");
+    int64_t begin;
+    int i, acted = 0;
+
+    set_eats(&b, 1);
+    set_ats(&b, 0, true);
+    set_ats(&b, 1, true);
+    for (i = 0; i < 16; i++) {
+        inject(&b, 0, 0);
+        inject(&b, 1, SVADEV_INJECT_INV_NEVER);
+        works(&b, PASID, VA);
+        begin = now_ns(&b);
+        atc_inv(&b, SID2, ATC_SSV, PASID, VA, 0);
+        qtest_clock_step(b.qts, SCALE_MS * (i + 1));
+        inject(&b, 0, SVADEV_INJECT_INV_LATE);
+        atc_inv(&b, SID, ATC_SSV, PASID, VA, 0);
+        cmd(&b, SYNC, 0, 0, 0);
+        expect_cmd_error(&b, CERROR_ATC_INV, false);
+        cmd_wait(&b);
+        g_assert_cmpint(now_ns(&b) - begin, <, LATE_NS + 25 * SCALE_MS);
+        /* One that was sent acts in its time */
+        qtest_clock_step(b.qts, LATE_NS + SCALE_MS);
+        acted += !hits(&b, PASID);
+    }
+    g_assert_cmpint(acted, >, 0);
+    g_assert_cmpint(acted, <, 16);
+    stop(&b);
+}
+
+/* A function that is pulled while the answer is due, and a reset then */
+static void test_answer_pulled(void)
+{
+    Bench b = start_ats();
+
+    set_ats(&b, 1, true);
+    inject(&b, 1, SVADEV_INJECT_INV_LATE);
+    atc_inv(&b, SID2, ATC_SSV, PASID, VA, 0);
+    cmd(&b, SYNC, 0, 0, 0);
+    qtest_clock_step(b.qts, SCALE_MS);
+    slot(&b, false);
+    expect_cmd_error(&b, CERROR_ATC_INV, false);
+    cmd_wait(&b);
+
+    slot(&b, true);
+    inject(&b, 0, SVADEV_INJECT_INV_LATE);
+    atc_inv(&b, SID, ATC_SSV, PASID, VA, 0);
+    cmd(&b, SYNC, 0, 0, 0);
+    qtest_clock_step(b.qts, SCALE_MS);
+    qtest_system_reset(b.qts);
+    qtest_clock_step(b.qts, 2 * LATE_NS);
+    g_assert_cmphex(reg(&b, CMDQ_CONS), ==, 0);
+    qtest_quit(b.qts);
+}
+
 /* A queue that waits for software to make a translation */
 
 static uint32_t queue_reg(Bench *b, uint32_t offset)
@@ -803,6 +970,10 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-ats/refill", test_refill);
     qtest_add_func("/smmuv3-ats/unsupported", test_unsupported);
     qtest_add_func("/smmuv3-ats/timeout", test_timeout);
+    qtest_add_func("/smmuv3-ats/answer-late", test_answer_late);
+    qtest_add_func("/smmuv3-ats/answer-never", test_answer_never);
+    qtest_add_func("/smmuv3-ats/answer-given-up", test_answer_given_up);
+    qtest_add_func("/smmuv3-ats/answer-pulled", test_answer_pulled);
     qtest_add_func("/smmuv3-ats/hold", test_hold);
 
     return g_test_run();
