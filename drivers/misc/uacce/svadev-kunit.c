@@ -341,6 +341,24 @@ static void svt_detach(struct kunit *test, struct iommu_domain *domain,
 	svt_detach_now(test, domain, fn, pasid);
 }
 
+/* Pass-through, as the core makes it: that has no call for others */
+static struct iommu_domain *svt_identity(struct kunit *test)
+{
+	const struct iommu_ops *ops = pci_bus_type.iommu_ops;
+	struct svt *svt = test->priv;
+	struct iommu_domain *domain;
+
+	KUNIT_ASSERT_LT(test, svt->nr_domains, ARRAY_SIZE(svt->domain));
+	domain = ops->domain_alloc(IOMMU_DOMAIN_IDENTITY);
+	KUNIT_ASSERT_NOT_NULL(test, domain);
+	if (!domain->ops)
+		domain->ops = ops->default_domain_ops;
+	domain->type = IOMMU_DOMAIN_IDENTITY;
+	domain->owner = ops;
+	svt->domain[svt->nr_domains++] = domain;
+	return domain;
+}
+
 static void svt_map(struct kunit *test, struct iommu_domain *domain, u64 iova,
 		    void *page, int prot)
 {
@@ -1231,6 +1249,93 @@ static struct iommu_domain *svt_ready_domain(struct kunit *test)
 	return domain;
 }
 
+/* Unmaps while a domain is being attached */
+
+#define SVT_UNMAPPED		16
+#define SVT_UNMAP_ATTACHES	60
+
+/**
+ * struct svt_unmapper - a thread that maps pages and unmaps them at once
+ * @domain: where
+ * @page: is mapped at all of the addresses
+ * @lock: held while something is mapped
+ * @pauses: the thread does not begin anew
+ */
+struct svt_unmapper {
+	struct iommu_domain *domain;
+	u8 *page;
+	struct mutex lock;
+	bool pauses;
+};
+
+static int svt_unmaps(void *data)
+{
+	struct svt_unmapper *u = data;
+	u64 end = SVT_IOVA + SVT_UNMAPPED * PAGE_SIZE, iova;
+
+	while (!kthread_should_stop()) {
+		if (READ_ONCE(u->pauses)) {
+			cond_resched();
+			continue;
+		}
+		mutex_lock(&u->lock);
+		for (iova = SVT_IOVA; iova < end; iova += PAGE_SIZE)
+			if (iommu_map(u->domain, iova, virt_to_phys(u->page),
+				      PAGE_SIZE, IOMMU_READ | IOMMU_WRITE |
+				      IOMMU_CACHE))
+				break;
+		/* One by one: some of them while a CMD_SYNC is waited for */
+		while (iova > SVT_IOVA) {
+			iova -= PAGE_SIZE;
+			iommu_unmap(u->domain, iova, PAGE_SIZE);
+		}
+		mutex_unlock(&u->lock);
+		cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * From when the IOMMU may use a domain, an unmap has to invalidate for the
+ * device, also if the attach has not returned. The device has just asked for the
+ * addresses: the IOMMU may translate them again as soon as it can.
+ */
+static void svt_pasid_attach_unmapping(struct kunit *test)
+{
+	u64 end = SVT_IOVA + SVT_UNMAPPED * PAGE_SIZE, iova;
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svt_unmapper u = {
+		.domain = svt_ready_domain(test),
+		.page = svt_page(test),
+	};
+	struct svadev_queue *q = svt_queue(test, 0, pasid);
+	unsigned int i, reached = 0;
+	struct task_struct *task;
+
+	mutex_init(&u.lock);
+	for (iova = SVT_IOVA; iova < end; iova += PAGE_SIZE)
+		KUNIT_ASSERT_EQ(test, -EFAULT, svt_fill(q, iova, 0xee, 1));
+	task = kthread_run(svt_unmaps, &u, "svt-unmaps");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+
+	for (i = 0; i < SVT_UNMAP_ATTACHES && !reached; i++) {
+		usleep_range(10, 100);
+		svt_attach(test, u.domain, 0, pasid);
+		WRITE_ONCE(u.pauses, true);
+		mutex_lock(&u.lock);
+		for (iova = SVT_IOVA; iova < end; iova += PAGE_SIZE)
+			reached += !svt_fill(q, iova, 0xee, 1);
+		mutex_unlock(&u.lock);
+		svt_detach(test, u.domain, 0, pasid);
+		WRITE_ONCE(u.pauses, false);
+	}
+	kthread_stop(task);
+	KUNIT_EXPECT_EQ_MSG(test, reached, 0,
+			    "the device reaches pages that were unmapped during attach %u",
+			    i - 1);
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(u.page, 0));
+}
+
 static void svt_target_paging(struct kunit *test, struct svt_target *t)
 {
 	*t = (struct svt_target){
@@ -1705,7 +1810,6 @@ static void svt_sva_detach_faulting(struct kunit *test)
  */
 static void svt_sva_beside_identity(struct kunit *test)
 {
-	const struct iommu_ops *ops = pci_bus_type.iommu_ops;
 	ioasid_t pasid = svt_pasid(test, 0);
 	struct svt *svt = test->priv;
 	struct device *dev = &svt->pdev[1]->dev;
@@ -1716,12 +1820,7 @@ static void svt_sva_beside_identity(struct kunit *test)
 	int ret;
 
 	svt_need_two_functions(test);
-	id = ops->domain_alloc(IOMMU_DOMAIN_IDENTITY);
-	KUNIT_ASSERT_NOT_NULL(test, id);
-	if (!id->ops)
-		id->ops = ops->default_domain_ops;
-	id->type = IOMMU_DOMAIN_IDENTITY;
-	id->owner = ops;
+	id = svt_identity(test);
 	ret = iommu_attach_device_pasid(id, dev, pasid);
 	KUNIT_ASSERT_EQ(test, 0, ret);
 
@@ -1833,6 +1932,115 @@ static void svt_rid_unmap_busy_ats(struct kunit *test)
 	svt_rid_ats(test, svt_rid_unmap_busy);
 }
 
+/* Without the DMA API's domain the interrupt of the device does not arrive. */
+static int svt_wait_polled(struct svadev_queue *q, struct svadev_op *op)
+{
+	int ret = -ETIMEDOUT;
+	unsigned int ms;
+
+	for (ms = 0; ms < SVT_TIMEOUT_MS && ret == -ETIMEDOUT; ms++)
+		ret = svadev_queue_wait(q, op, 1);
+	return ret;
+}
+
+static int svt_fill_polled(struct svadev_queue *q, u64 dst, u8 byte, u64 len)
+{
+	struct svadev_op op = {
+		.op = SVADEV_OP_FILL, .dst = dst, .value = byte, .len = len,
+	};
+	int ret = svadev_queue_submit(q, &op);
+
+	return ret ? ret : svt_wait_polled(q, &op);
+}
+
+/*
+ * A device that has ATS because of a PASID keeps what pass-through says of its
+ * RID as well. When that is replaced, the device must not reach all memory.
+ */
+static void svt_rid_identity_ats(struct kunit *test)
+{
+	struct iommu_domain *id = svt_identity(test);
+	struct iommu_domain *next = svt_ready_domain(test);
+	struct iommu_domain *other = svt_domain(test);
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[0]->dev;
+	ioasid_t pasid = svt_pasid(test, 0);
+	u8 *page = svt_page(test);
+	struct svadev_queue *q;
+	unsigned int i;
+
+	if (!svt->pdev[0]->ats_enabled)
+		kunit_skip(test, "ATS is not enabled");
+
+	svt_attach(test, other, 0, pasid);
+	q = svt_queue_ats(test, 0, SVADEV_NO_PASID, true);
+	for (i = 1; i <= 10; i++) {
+		KUNIT_ASSERT_EQ(test, iommu_attach_device(id, dev), 0);
+		KUNIT_EXPECT_TRUE(test, svt->pdev[0]->ats_enabled);
+		KUNIT_EXPECT_EQ(test, 0,
+				svt_fill_polled(q, virt_to_phys(page), i,
+						PAGE_SIZE));
+		KUNIT_EXPECT_TRUE(test, svt_bytes_are(page, i));
+
+		KUNIT_EXPECT_EQ(test, 0, svt_replace(svt, next,
+						     SVADEV_NO_PASID));
+		KUNIT_EXPECT_EQ(test, -EFAULT,
+				svt_fill_polled(q, virt_to_phys(page), 0xee,
+						PAGE_SIZE));
+		KUNIT_EXPECT_TRUE(test, svt_bytes_are(page, i));
+		iommu_detach_device(iommu_get_domain_for_dev(dev), dev);
+	}
+}
+
+#ifndef CONFIG_X86
+/*
+ * Where an STE does not allow ATS, requests of ATS are errors, which the SMMU
+ * reports. A busy device must not send any when its RID gets pass-through.
+ */
+static void svt_rid_ats_ends(struct kunit *test)
+{
+	static const char * const refused[] = {
+		"smmu.evt.f_bad_ats_treq", "smmu.evt.f_transl_forb",
+		"smmu.ats.ur", "smmu.ats.forbidden",
+	};
+	struct iommu_domain *id = svt_identity(test);
+	struct svadev_queue *q = svt_queue_stopped(test, 0);
+	struct svt_buffer buf = svt_buffer(test);
+	struct svt *svt = test->priv;
+	struct device *dev = &svt->pdev[0]->dev;
+	u64 before[ARRAY_SIZE(refused)];
+	struct svadev_op op = {};
+	unsigned int i;
+
+	if (!svt->pdev[0]->ats_enabled)
+		kunit_skip(test, "ATS is not enabled");
+
+	for (i = 0; i < ARRAY_SIZE(refused); i++)
+		before[i] = svt_counter(svt, refused[i]);
+	for (i = 0; i < 30; i++) {
+		KUNIT_ASSERT_EQ(test, 0,
+				svadev_queue_enable(q, SVADEV_NO_PASID, true));
+		svt_hammer(test, q, buf.dma);
+		KUNIT_ASSERT_TRUE(test, svt_changes(buf.cpu));
+		KUNIT_ASSERT_EQ(test, iommu_attach_device(id, dev), 0);
+		KUNIT_EXPECT_FALSE(test, svt->pdev[0]->ats_enabled);
+		iommu_detach_device(id, dev);
+		KUNIT_ASSERT_TRUE(test, svt->pdev[0]->ats_enabled);
+		/* Unless its operation has failed when ATS was disabled */
+		svadev_queue_end_hammer(q);
+		svt_wait_polled(q, &op);
+		KUNIT_ASSERT_EQ(test, 0, svadev_queue_disable(q));
+	}
+	svt_invalidation_is_over(test);
+	for (i = 0; i < ARRAY_SIZE(refused); i++) {
+		KUNIT_EXPECT_EQ_MSG(test, before[i], svt_counter(svt, refused[i]),
+				    "counter %s", refused[i]);
+		KUNIT_EXPECT_NE_MSG(test, before[i], U64_MAX,
+				    "there is no counter %s", refused[i]);
+	}
+}
+#endif
+
 /* Replacing a domain fails for lack of memory; the old one is still there. */
 static void svt_replace_no_memory(struct kunit *test, bool lasting)
 {
@@ -1898,6 +2106,7 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_pasid_dma_domain),
 	KUNIT_CASE(svt_pasid_rid_changes),
 	KUNIT_CASE(svt_pasid_detach_busy),
+	KUNIT_CASE(svt_pasid_attach_unmapping),
 	KUNIT_CASE(svt_pasid_detach_faulting),
 	KUNIT_CASE(svt_pasid_replace_faulting),
 	KUNIT_CASE(svt_pasid_arguments),
@@ -1927,6 +2136,10 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_rid_unmap_aligned_ats),
 	KUNIT_CASE(svt_rid_unmap_busy),
 	KUNIT_CASE(svt_rid_unmap_busy_ats),
+	KUNIT_CASE(svt_rid_identity_ats),
+#ifndef CONFIG_X86
+	KUNIT_CASE(svt_rid_ats_ends),
+#endif
 	{ }
 };
 
