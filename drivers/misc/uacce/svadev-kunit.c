@@ -51,6 +51,8 @@ static const char * const svt_forbidden[] = {
 	"vtd.evt.ss_access", "vtd.evt.ss_rsvd", "vtd.evt.fs_ad",
 	/* A TLB that was emptied hides what was not invalidated */
 	"vtd.tlb.full",
+	/* Nothing is fetched between stores that are not seen */
+	"vtd.watch.full",
 };
 #else
 #define SVT_NOW			"smmu.stall.now"

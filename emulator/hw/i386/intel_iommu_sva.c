@@ -112,6 +112,8 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         { "left.tlb", &sva->left_tlb },
         { "left.psc", &sva->left_psc },
         { "conflict.tlb", &sva->conflict_tlb },
+        { "watch.pages", &sva->watch_pages },
+        { "watch.full", &sva->watch_full },
         { "ats.ok", &sva->ats_ok },
         { "ats.fault", &sva->ats_fault },
         { "prq.queued", &sva->prq_queued },

@@ -180,6 +180,8 @@ struct VTDSVA {
     uint64_t stale_cfg, stale_tlb, stale_psc;
     uint64_t left_ctx, left_pasid, left_tlb, left_psc;
     uint64_t conflict_tlb;
+    uint64_t watch_pages;   /* whose stores are, or were, seen */
+    uint64_t watch_full;    /* of others they are not */
     uint64_t ats_ok, ats_fault;
     uint64_t prq_queued, prq_overflow, prq_refused, prq_now, prq_peak;
     uint64_t prq_untracked, prq_late;

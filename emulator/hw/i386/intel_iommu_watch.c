@@ -7,8 +7,9 @@
  * by regions that show each store; after it, the entry may be fetched, seeded
  * by x-seed.
  *
- * A region is not used again: a CPU may find it in its TLB for a while after it
- * is disabled, and then still gets to the memory behind it.
+ * A CPU may find a region in its TLB for a while after it is taken away, and then
+ * still gets to the memory behind it. So each region is made once, is kept, and is
+ * used again for the same page only.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -18,9 +19,6 @@
 #include "exec/address-spaces.h"
 #include "exec/memory.h"
 #include "intel_iommu_sva.h"
-
-/* Regions ever made: beyond this, stores are not seen any more */
-#define MAX_REGIONS     4096
 
 typedef struct VTDWatch {
     IntelIOMMUState *s;
@@ -47,7 +45,9 @@ typedef struct VTDWanted {
 
 /* Enabled ones; all are changed under the BQL, in an RCU way */
 static QLIST_HEAD(, VTDWatch) watches = QLIST_HEAD_INITIALIZER(watches);
-static unsigned int nr_regions;
+
+/* All that were ever made, by page */
+static GHashTable *regions;
 
 static VTDWatch *find_watch(hwaddr at)
 {
@@ -111,56 +111,79 @@ static const MemoryRegionOps watch_ops = {
     .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
 };
 
-static void begin(void *opaque)
+/* The region of a page of RAM, NULL if there is none, or too many are there */
+static VTDWatch *find_region(IntelIOMMUState *s, hwaddr page)
 {
-    g_autofree VTDWanted *wanted = opaque;
-    IntelIOMMUState *s = wanted->s;
     MemoryRegion *ram;
     hwaddr offset, len = VTD_PAGE_SIZE;
     VTDWatch *w;
 
-    if (nr_regions == MAX_REGIONS || find_watch(wanted->page) ||
-        !vtd_sva_active(s) ||
+    WITH_RCU_READ_LOCK_GUARD() {
+        ram = address_space_translate(&address_space_memory, page, &offset,
+                                      &len, true, MEMTXATTRS_UNSPECIFIED);
+        if (len < VTD_PAGE_SIZE ||
+            !memory_access_is_direct(ram, true, MEMTXATTRS_UNSPECIFIED)) {
+            return NULL;
+        }
+    }
+
+    if (!regions) {
+        regions = g_hash_table_new(g_int64_hash, g_int64_equal);
+    }
+    w = g_hash_table_lookup(regions, &page);
+    if (w ? w->ram != ram || w->offset != offset :
+            s->sva->watch_pages >= s->watch_max) {
+        /* Other memory there, or too many: stores are not seen */
+        s->sva->watch_full++;
+        return NULL;
+    }
+    if (!w) {
+        w = g_new0(VTDWatch, 1);
+        w->s = s;
+        w->ram = ram;
+        w->offset = offset;
+        w->host = (uint8_t *)memory_region_get_ram_ptr(ram) + offset;
+        w->page = page;
+        memory_region_init_io(&w->mr, OBJECT(s), &watch_ops, w, "vtd-watch",
+                              VTD_PAGE_SIZE);
+        /* What it does is to fetch, from memory */
+        w->mr.disable_reentrancy_guard = true;
+        g_hash_table_insert(regions, &w->page, w);
+        s->sva->watch_pages++;
+    }
+    return w;
+}
+
+static void begin(void *opaque)
+{
+    g_autofree VTDWanted *wanted = opaque;
+    IntelIOMMUState *s = wanted->s;
+    VTDWatch *w;
+
+    if (find_watch(wanted->page) || !vtd_sva_active(s) ||
         /* The table may have been replaced since */
         !vtd_cache_is_table(s, wanted->sid, wanted->page, wanted->dir,
                             wanted->pasid)) {
         return;
     }
-    WITH_RCU_READ_LOCK_GUARD() {
-        ram = address_space_translate(&address_space_memory, wanted->page,
-                                      &offset, &len, true,
-                                      MEMTXATTRS_UNSPECIFIED);
-        if (len < VTD_PAGE_SIZE ||
-            !memory_access_is_direct(ram, true, MEMTXATTRS_UNSPECIFIED)) {
-            return;
-        }
-    }
 
-    nr_regions++;
-    w = g_new0(VTDWatch, 1);
-    w->s = s;
-    w->ram = ram;
-    w->offset = offset;
-    w->host = (uint8_t *)memory_region_get_ram_ptr(ram) + offset;
-    w->page = wanted->page;
-    w->sid = wanted->sid;
-    w->dir = wanted->dir;
-    w->pasid = wanted->pasid;
-    w->enabled = true;
-    memory_region_init_io(&w->mr, OBJECT(s), &watch_ops, w, "vtd-watch",
-                          VTD_PAGE_SIZE);
-    /* What it does is to fetch, from memory */
-    w->mr.disable_reentrancy_guard = true;
-    QLIST_INSERT_HEAD_RCU(&watches, w, next);
-    memory_region_add_subregion_overlap(get_system_memory(), w->page, &w->mr,
-                                        1);
+    w = find_region(s, wanted->page);
+    if (w) {
+        w->sid = wanted->sid;
+        w->dir = wanted->dir;
+        w->pasid = wanted->pasid;
+        w->enabled = true;
+        QLIST_INSERT_HEAD_RCU(&watches, w, next);
+        memory_region_add_subregion_overlap(get_system_memory(), w->page,
+                                            &w->mr, 1);
+    }
 }
 
 static void end(VTDWatch *w)
 {
     w->enabled = false;
     /* Walks of other threads find memory through the list until then */
-    memory_region_set_enabled(&w->mr, false);
+    memory_region_del_subregion(get_system_memory(), &w->mr);
     QLIST_REMOVE_RCU(w, next);
 }
 

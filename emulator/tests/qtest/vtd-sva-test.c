@@ -2370,6 +2370,53 @@ static void test_stores(void)
     stop(&b);
 }
 
+/* Regions that show stores are used again, and the lack of one is counted */
+static void test_stores_many(void)
+{
+    static const char *const props[] = {
+        ",x-wild=256", ",x-wild=256,x-watch-max=2",
+    };
+    int i, round;
+
+    for (i = 0; i < ARRAY_SIZE(props); i++) {
+        Bench b = start_with(props[i]);
+        uint64_t root = one_page(&b, 1, 2, DATA), table, ahead;
+
+        /* The same two tables, in turn */
+        for (round = 0; round < 64; round++) {
+            table = round & 1 ? PTAB3 : PTAB;
+            put(&b, table + 64 + 8, 2);
+            put(&b, table + 64 + 16, root);
+            put(&b, table + 64, PE_P | PE_FS);
+            put(&b, PDIR, table | 1);
+            desc(&b, D_PC | G(3), 0);
+            wait_desc(&b);
+            reaches(&b, 1, VA, DATA);
+            qtest_clock_step(b.qts, 1000);
+            /* What is not a table any more is memory */
+            put(&b, (table ^ PTAB ^ PTAB3) + 64, round);
+            g_assert_cmpuint(get(&b, (table ^ PTAB ^ PTAB3) + 64), ==, round);
+        }
+        /* and a directory */
+        g_assert_cmpuint(counter(&b, "watch.pages"), ==, 3 - i);
+        if (i) {
+            g_assert_cmpuint(counter(&b, "watch.full"), >, 0);
+            stop(&b);
+            continue;
+        }
+        g_assert_cmpuint(counter(&b, "watch.full"), ==, 0);
+
+        /* Stores are still seen */
+        ahead = counter(&b, "pasid.ahead");
+        for (round = 0; round < 64; round++) {
+            put(&b, PTAB3 + 128, PE_P | PE_FS);
+        }
+        g_assert_cmpuint(counter(&b, "pasid.ahead"), >, ahead);
+        put(&b, PTAB3 + 128, 0);
+        stop(&b);
+    }
+}
+
 /* In a range, a device keeps only what the IOTLB still has against memory */
 static void test_order_pages(void)
 {
@@ -3671,6 +3718,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/prefetch", test_prefetch);
     qtest_add_func("/vtd-sva/torn", test_torn);
     qtest_add_func("/vtd-sva/stores", test_stores);
+    qtest_add_func("/vtd-sva/stores-many", test_stores_many);
     qtest_add_func("/vtd-sva/wait-time", test_wait_time);
     qtest_add_func("/vtd-sva/wait-seed", test_wait_seed);
     qtest_add_func("/vtd-sva/early", test_early);
