@@ -40,7 +40,8 @@
 #define SVT_WAITS		"vtd.cmd.wait"
 
 static const char * const svt_forbidden[] = {
-	"vtd.stale.tlb", "vtd.stale.cfg", "vtd.stale.psc", "svadev0.stale.atc",
+	"vtd.stale.tlb", "vtd.stale.cfg", "vtd.stale.psc", "vtd.late.tlb",
+	"vtd.late.cfg", "svadev0.stale.atc",
 	"svadev0.pri.unexpected", "svadev0.cfg.order", "vtd.cmd.bad",
 	"vtd.resp.unknown", "vtd.resp.auto", "vtd.prq.overflow",
 	"vtd.prq.late",

@@ -185,7 +185,8 @@ bool smmuv3_sync_pending(SMMUv3State *s, Cmd *cmd)
         sva->sync = SMMU_SYNC_DRAIN;
         /* fall through */
     case SMMU_SYNC_DRAIN:
-        if (!iommu_flight_over(sva->sync_mark, &sva->sync_due)) {
+        if (!iommu_flight_over(sva->sync_mark, IOMMU_FLIGHT_ALL,
+                               &sva->sync_due)) {
             break;
         }
         sva->sync = SMMU_SYNC_NONE;

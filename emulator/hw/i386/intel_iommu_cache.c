@@ -27,6 +27,9 @@
  * or something else, is counted as stale. While software is between changing
  * an entry and the completion of its invalidation such a hit is legitimate, so
  * the count means something only where no DMA runs concurrently with that.
+ * It is counted as late, too, if a wait descriptor has completed that was fetched
+ * a second after the entry was first found to differ: that one should have ended
+ * the use of the entry.
  *
  * All but invalidations are called with the lock of the caches held.
  *
@@ -34,6 +37,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/timer.h"
 #include "trace.h"
 #include "hw/i386/pc.h"
 #include "intel_iommu_sva.h"
@@ -55,7 +59,19 @@ typedef struct VTDEntry {
     VTDMapping mapping;
     VTDSpace space;         /* it was filled from */
     hwaddr addr;            /* that was asked for; the tag has the page's */
+    int64_t differs_ns;     /* when memory was found to differ, or 0; */
+    hwaddr differs_at;      /* for this address */
 } VTDEntry;
+
+typedef struct VTDHeldContext {
+    VTDContextEntry ce;
+    int64_t differs_ns;     /* as above */
+} VTDHeldContext;
+
+typedef struct VTDHeldDir {
+    uint64_t pdire;
+    int64_t differs_ns;
+} VTDHeldDir;
 
 typedef struct VTDRange {
     VTDTag first, last;
@@ -166,13 +182,38 @@ static void add(IntelIOMMUState *s, GTree *tree, const VTDSpace *space,
     g_tree_replace(tree, &e->tag, e);
 }
 
-static const VTDMapping *lookup(GTree *tree, const VTDSpace *space,
-                                hwaddr addr, uint8_t level)
+static VTDEntry *lookup(GTree *tree, const VTDSpace *space, hwaddr addr,
+                        uint8_t level)
 {
     VTDTag tag = make_tag(space, addr, level);
-    VTDEntry *e = g_tree_lookup(tree, &tag);
 
-    return e ? &e->mapping : NULL;
+    return g_tree_lookup(tree, &tag);
+}
+
+/* An entry differs from memory: must software have invalidated it by now? */
+static bool is_late(VTDSVA *sva, int64_t *differs_ns)
+{
+    if (!*differs_ns) {
+        *differs_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+        return false;
+    }
+    return *differs_ns < sva->settled_ns;
+}
+
+static bool entry_is_late(VTDSVA *sva, VTDEntry *e, hwaddr addr)
+{
+    if (!e->differs_ns) {
+        e->differs_at = addr;
+    }
+    return is_late(sva, &e->differs_ns);
+}
+
+/* Of a large page another part may differ still */
+static void entry_is_same(VTDEntry *e, hwaddr addr)
+{
+    if (!((e->differs_at ^ addr) >> 12)) {
+        e->differs_ns = 0;
+    }
 }
 
 /* Context entries */
@@ -226,19 +267,19 @@ int vtd_cache_context(IntelIOMMUState *s, const VTDRequest *req,
                       VTDContextEntry *ce)
 {
     VTDSVA *sva = s->sva;
-    VTDContextEntry now = {}, *hit = NULL;
+    VTDHeldContext now = {}, *hit = NULL;
     int ret;
 
     if (!req->fresh) {
         hit = g_hash_table_lookup(sva->ctx, GUINT_TO_POINTER(req->sid));
     }
     if (hit && req->silent) {
-        *ce = *hit;
+        *ce = hit->ce;
         return 0;
     }
-    ret = read_context(s, req, &now);
+    ret = read_context(s, req, &now.ce);
     if (!hit) {
-        *ce = now;
+        *ce = now.ce;
         if (!req->fresh) {
             sva->ctx_miss += !req->silent;
             if (!ret) {
@@ -251,11 +292,14 @@ int vtd_cache_context(IntelIOMMUState *s, const VTDRequest *req,
     }
 
     sva->ctx_hit++;
-    if (ret || memcmp(hit, &now, sizeof(now))) {
+    if (ret || memcmp(&hit->ce, &now.ce, sizeof(now.ce))) {
         sva->stale_cfg++;
+        sva->late_cfg += is_late(sva, &hit->differs_ns);
         trace_vtd_sva_stale_cfg("context entry", req->sid, 0);
+    } else {
+        hit->differs_ns = 0;
     }
-    *ce = *hit;
+    *ce = hit->ce;
     return 0;
 }
 
@@ -265,6 +309,7 @@ typedef struct VTDHeldPASID {
     VTDPASIDEntry pe;
     uint64_t at;            /* where it is in memory */
     bool fpd;               /* there, or in the directory */
+    int64_t differs_ns;     /* when memory was found to differ, or 0 */
 } VTDHeldPASID;
 
 static uint64_t pasid_key(uint16_t sid, uint32_t pasid)
@@ -332,11 +377,12 @@ static void prefetch_pdires(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
 {
     VTDSVA *sva = s->sva;
     uint32_t first = pasid >> 6 & ~7u, i;
-    uint64_t key, now;
+    VTDHeldDir now = {};
+    uint64_t key;
 
     for (i = first; prefetches(s) && i < first + 8; i++) {
         key = pasid_key(sid, i);
-        if (i != pasid >> 6 && !read_pdire(s, i << 6, ce, &now) &&
+        if (i != pasid >> 6 && !read_pdire(s, i << 6, ce, &now.pdire) &&
             !g_hash_table_contains(sva->pdires, &key) && is_prefetched(sva)) {
             hold(s, sva->pdires, key, &now, sizeof(now));
         }
@@ -349,17 +395,18 @@ static int find_pdire(IntelIOMMUState *s, const VTDRequest *req,
                       uint64_t *pdire)
 {
     VTDSVA *sva = s->sva;
-    uint64_t key = pasid_key(req->sid, pasid >> 6), now = 0, *hit;
-    int ret = read_pdire(s, pasid, ce, &now);
+    uint64_t key = pasid_key(req->sid, pasid >> 6);
+    VTDHeldDir now = {}, *hit;
+    int ret = read_pdire(s, pasid, ce, &now.pdire);
 
     if (req->fresh) {
-        *pdire = now;
+        *pdire = now.pdire;
         return ret;
     }
 
     hit = g_hash_table_lookup(sva->pdires, &key);
     if (!hit) {
-        *pdire = now;
+        *pdire = now.pdire;
         if (!ret) {
             hold(s, sva->pdires, key, &now, sizeof(now));
             prefetch_pdires(s, req->sid, pasid, ce);
@@ -367,11 +414,14 @@ static int find_pdire(IntelIOMMUState *s, const VTDRequest *req,
         return ret;
     }
 
-    if (!req->silent && (ret || *hit != now)) {
+    if (!ret && hit->pdire == now.pdire) {
+        hit->differs_ns = 0;
+    } else if (!req->silent) {
         sva->stale_cfg++;
+        sva->late_cfg += is_late(sva, &hit->differs_ns);
         trace_vtd_sva_stale_cfg("PASID directory entry", req->sid, pasid);
     }
-    *pdire = *hit;
+    *pdire = hit->pdire;
     return 0;
 }
 
@@ -511,6 +561,8 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
     sva->pasid_hit++;
     if (ret || memcmp(&hit->pe, &now.pe, sizeof(now.pe))) {
         sva->stale_cfg++;
+        sva->late_cfg += is_late(sva, &hit->differs_ns);
+        now.differs_ns = hit->differs_ns;
         trace_vtd_sva_stale_cfg("PASID entry", req->sid, pasid);
         if ((!ret || ret == VTD_FR_PASID_ENTRY_P) && reread(s, hit, &now)) {
             *fpd |= now.pe.val[0] & VTD_PASID_ENTRY_FPD;
@@ -524,6 +576,8 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
             }
             return ret;
         }
+    } else {
+        hit->differs_ns = 0;
     }
     *fpd |= hit->fpd;
     return vtd_sva_decode_pasid(s, pasid, &hit->pe, space);
@@ -546,20 +600,35 @@ static bool is_granted(const VTDMapping *held, const VTDMapping *now,
            !grants_more(&held->access, &now->access);
 }
 
-static void check_tlb_hit(IntelIOMMUState *s, const VTDRequest *req,
-                          const VTDSpace *space, const VTDMapping *hit)
+/* If software has seen it clean, it would lose what is written */
+static bool is_still_dirty(const VTDMapping *held, const VTDMapping *now)
 {
+    return !held->dirty || !held->access.w || now->dirty;
+}
+
+static void check_tlb_hit(IntelIOMMUState *s, const VTDRequest *req,
+                          const VTDSpace *space, VTDEntry *e)
+{
+    VTDSVA *sva = s->sva;
     VTDRequest fresh = *req;
     VTDMapping now;
+    bool granted, late;
 
     fresh.fresh = true;
-    /* If software has seen it clean, it would lose what is written */
-    if (!vtd_walk(s, &fresh, space, &now) &&
-        is_granted(hit, &now, req->addr) && (!req->write || now.dirty)) {
+    granted = !vtd_walk(s, &fresh, space, &now) &&
+              is_granted(&e->mapping, &now, req->addr);
+    if (granted && is_still_dirty(&e->mapping, &now)) {
+        entry_is_same(e, req->addr);
         return;
     }
-    s->sva->stale_tlb++;
-    trace_vtd_sva_stale_tlb(space->did, space->pasid, req->addr, hit->addr);
+    late = entry_is_late(sva, e, req->addr);
+    if (granted && !req->write) {
+        return;
+    }
+    sva->stale_tlb++;
+    sva->late_tlb += late;
+    trace_vtd_sva_stale_tlb(space->did, space->pasid, req->addr,
+                            e->mapping.addr);
 }
 
 /**
@@ -576,18 +645,18 @@ static void check_tlb_hit(IntelIOMMUState *s, const VTDRequest *req,
 const VTDMapping *vtd_cache_tlb_find(IntelIOMMUState *s, const VTDRequest *req,
                                      const VTDSpace *space)
 {
-    const VTDMapping *hit;
+    VTDEntry *hit;
     uint8_t level;
 
     for (level = 1; level <= 3; level++) {
         hit = lookup(s->sva->tlb, space, req->addr, level);
-        if (hit && !vtd_walk_check(req, space, &hit->access) &&
-            (!req->write || hit->dirty)) {
+        if (hit && !vtd_walk_check(req, space, &hit->mapping.access) &&
+            (!req->write || hit->mapping.dirty)) {
             if (!req->silent) {
                 s->sva->tlb_hit++;
                 check_tlb_hit(s, req, space, hit);
             }
-            return hit;
+            return &hit->mapping;
         }
     }
     s->sva->tlb_miss += !req->silent;
@@ -704,32 +773,37 @@ static bool walk_to(IntelIOMMUState *s, const VTDRequest *req,
 const VTDMapping *vtd_cache_psc_find(IntelIOMMUState *s, const VTDRequest *req,
                                      const VTDSpace *space)
 {
-    const VTDMapping *hit;
-    VTDMapping now;
+    VTDSVA *sva = s->sva;
+    VTDMapping now, *hit;
     uint8_t level;
+    VTDEntry *e;
 
     if (req->fresh) {
         return NULL;
     }
 
     for (level = 2; level <= space->levels; level++) {
-        hit = lookup(s->sva->psc, space, req->addr, level);
-        if (!hit) {
+        e = lookup(sva->psc, space, req->addr, level);
+        if (!e) {
             continue;
         }
+        hit = &e->mapping;
         if (req->silent) {
             return hit;
         }
-        s->sva->psc_hit++;
+        sva->psc_hit++;
         if (!walk_to(s, req, space, level, &now) || now.addr != hit->addr ||
             grants_more(&hit->access, &now.access)) {
-            s->sva->stale_psc++;
+            sva->stale_psc++;
+            sva->late_tlb += is_late(sva, &e->differs_ns);
             trace_vtd_sva_stale_psc(space->did, space->pasid, req->addr, level,
                                     hit->addr);
+        } else {
+            e->differs_ns = 0;
         }
         return hit;
     }
-    s->sva->psc_miss += !req->silent;
+    sva->psc_miss += !req->silent;
     return NULL;
 }
 
@@ -1010,23 +1084,24 @@ static void fetch_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid,
 void vtd_cache_pdire_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid)
 {
     VTDSVA *sva = s->sva;
-    uint64_t key = pasid_key(sid, pasid >> 6), pdire;
-    VTDContextEntry *ce;
+    uint64_t key = pasid_key(sid, pasid >> 6);
+    VTDHeldDir now = {};
+    VTDHeldContext *ctx;
     uint32_t i;
 
     QEMU_LOCK_GUARD(&sva->lock);
 
-    ce = g_hash_table_lookup(sva->ctx, GUINT_TO_POINTER(sid));
-    if (!ce || pasid >> (CE_PDTS(ce) + 7 + 6) ||
-        read_pdire(s, pasid, ce, &pdire)) {
+    ctx = g_hash_table_lookup(sva->ctx, GUINT_TO_POINTER(sid));
+    if (!ctx || pasid >> (CE_PDTS(&ctx->ce) + 7 + 6) ||
+        read_pdire(s, pasid, &ctx->ce, &now.pdire)) {
         return;
     }
-    vtd_watch_page(s, sid, pdire & VTD_PASID_TABLE_BASE_ADDR_MASK, false,
+    vtd_watch_page(s, sid, now.pdire & VTD_PASID_TABLE_BASE_ADDR_MASK, false,
                    pasid);
     if (is_fetched(sva, g_hash_table_contains(sva->pdires, &key), 4)) {
-        hold(s, sva->pdires, key, &pdire, sizeof(pdire));
+        hold(s, sva->pdires, key, &now, sizeof(now));
         for (i = 0; i < 64; i++) {
-            fetch_stored(s, sid, pasid + i, pdire);
+            fetch_stored(s, sid, pasid + i, now.pdire);
         }
     }
 }
@@ -1042,21 +1117,21 @@ void vtd_cache_pdire_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid)
 void vtd_cache_pasid_stored(IntelIOMMUState *s, uint16_t sid, uint32_t pasid)
 {
     VTDSVA *sva = s->sva;
-    uint64_t key = pasid_key(sid, pasid >> 6), now, *pdire;
-    VTDContextEntry *ce;
+    uint64_t key = pasid_key(sid, pasid >> 6), pdire;
+    VTDHeldContext *ctx;
+    VTDHeldDir *held;
 
     QEMU_LOCK_GUARD(&sva->lock);
 
-    ce = g_hash_table_lookup(sva->ctx, GUINT_TO_POINTER(sid));
-    if (!ce || pasid >> (CE_PDTS(ce) + 7 + 6)) {
+    ctx = g_hash_table_lookup(sva->ctx, GUINT_TO_POINTER(sid));
+    if (!ctx || pasid >> (CE_PDTS(&ctx->ce) + 7 + 6)) {
         return;
     }
-    pdire = g_hash_table_lookup(sva->pdires, &key);
-    if (!pdire && !read_pdire(s, pasid, ce, &now)) {
-        pdire = &now;
-    }
-    if (pdire) {
-        fetch_stored(s, sid, pasid, *pdire);
+    held = g_hash_table_lookup(sva->pdires, &key);
+    if (held) {
+        fetch_stored(s, sid, pasid, held->pdire);
+    } else if (!read_pdire(s, pasid, &ctx->ce, &pdire)) {
+        fetch_stored(s, sid, pasid, pdire);
     }
 }
 
@@ -1098,8 +1173,24 @@ typedef struct VTDAudit {
     IntelIOMMUState *s;
     GHashTable *functions;  /* uint16 SID -> VTDFunction, plugged ones */
     GTree *spaces;          /* VTDTag of level and address 0 -> VTDEntry */
+    uint32_t walks;         /* made */
     uint64_t left;
 } VTDAudit;
+
+/*
+ * Of one audit: a guest with many large entries for small pages shall not use up
+ * our time. What is not looked at counts.
+ */
+#define AUDIT_WALKS (1u << 21)
+
+/* An entry differs from memory. Later hits on it may be late. */
+static void count_left(VTDAudit *audit, bool differs, int64_t *differs_ns)
+{
+    if (differs) {
+        audit->left++;
+        is_late(audit->s->sva, differs_ns);
+    }
+}
 
 /* Add the tables that the 64 PASID-table entries at @table select */
 static void audit_table(VTDAudit *audit, uint64_t pdire, uint32_t pasid)
@@ -1165,8 +1256,11 @@ static void audit_context(gpointer key, gpointer value, gpointer opaque)
 {
     VTDAudit *audit = opaque;
     VTDFunction *f = audited_function(audit, GPOINTER_TO_UINT(key));
+    VTDHeldContext *held = value;
 
-    audit->left += f && (!f->present || memcmp(value, &f->ce, sizeof(f->ce)));
+    count_left(audit, f && (!f->present ||
+                            memcmp(&held->ce, &f->ce, sizeof(f->ce))),
+               &held->differs_ns);
 }
 
 static void audit_pdire(gpointer key, gpointer value, gpointer opaque)
@@ -1174,10 +1268,12 @@ static void audit_pdire(gpointer key, gpointer value, gpointer opaque)
     VTDAudit *audit = opaque;
     uint64_t at = *(uint64_t *)key, now;
     VTDFunction *f = audited_function(audit, at >> 32);
+    VTDHeldDir *held = value;
 
-    audit->left += f && (!f->present ||
-                         read_pdire(audit->s, (uint32_t)at << 6, &f->ce,
-                                    &now) || now != *(uint64_t *)value);
+    count_left(audit, f && (!f->present ||
+                            read_pdire(audit->s, (uint32_t)at << 6, &f->ce,
+                                       &now) || now != held->pdire),
+               &held->differs_ns);
 }
 
 static void audit_pasid(gpointer key, gpointer value, gpointer opaque)
@@ -1187,10 +1283,11 @@ static void audit_pasid(gpointer key, gpointer value, gpointer opaque)
     VTDFunction *f = audited_function(audit, at >> 32);
     VTDHeldPASID *held = value, now = {};
 
-    audit->left += f && (!f->present ||
-                         read_pdire(audit->s, at, &f->ce, &pdire) ||
-                         read_pasid(pdire, at, &now) ||
-                         memcmp(&held->pe, &now.pe, sizeof(now.pe)));
+    count_left(audit, f && (!f->present ||
+                            read_pdire(audit->s, at, &f->ce, &pdire) ||
+                            read_pasid(pdire, at, &now) ||
+                            memcmp(&held->pe, &now.pe, sizeof(now.pe))),
+               &held->differs_ns);
 }
 
 /* Is there a PASID entry whose requests can hit what @e is tagged with? */
@@ -1203,32 +1300,54 @@ static bool is_live(VTDAudit *audit, const VTDEntry *e)
            live->space.levels == e->space.levels;
 }
 
+/* Does memory differ from what @e has of any address? Which one is the first? */
+static bool page_differs(VTDAudit *audit, const VTDEntry *e, hwaddr *at)
+{
+    VTDRequest req = { .fresh = true };
+    hwaddr offset = 0;
+    VTDMapping now;
+
+    do {
+        *at = req.addr = e->tag.addr + offset;
+        if (audit->walks++ >= AUDIT_WALKS ||
+            vtd_walk(audit->s, &req, &e->space, &now) ||
+            !is_granted(&e->mapping, &now, req.addr) ||
+            !is_still_dirty(&e->mapping, &now)) {
+            return true;
+        }
+        /* Memory may have smaller pages there now */
+        offset = (offset | ~level_mask(now.level)) + 1;
+    } while (offset <= ~level_mask(e->tag.level));
+
+    return false;
+}
+
 static gboolean audit_tlb(gpointer key, gpointer value, gpointer opaque)
 {
     VTDAudit *audit = opaque;
-    const VTDEntry *e = value;
-    const VTDRequest req = { .addr = e->addr, .fresh = true };
-    VTDMapping now;
+    VTDEntry *e = value;
+    hwaddr at = e->addr;
 
-    audit->left += !is_live(audit, e) ||
-                   vtd_walk(audit->s, &req, &e->space, &now) ||
-                   !is_granted(&e->mapping, &now, req.addr) ||
-                   (e->mapping.dirty && e->mapping.access.w && !now.dirty);
+    if (!is_live(audit, e) || page_differs(audit, e, &at)) {
+        audit->left++;
+        entry_is_late(audit->s->sva, e, at);
+    }
     return FALSE;
 }
 
 static gboolean audit_psc(gpointer key, gpointer value, gpointer opaque)
 {
     VTDAudit *audit = opaque;
-    const VTDEntry *e = value;
+    VTDEntry *e = value;
     const VTDRequest req = { .addr = e->addr, .fresh = true };
     VTDMapping now;
 
-    audit->left += !is_live(audit, e) ||
-                   !walk_to(audit->s, &req, &e->space, e->mapping.level,
-                            &now) ||
-                   now.addr != e->mapping.addr ||
-                   grants_more(&e->mapping.access, &now.access);
+    count_left(audit, !is_live(audit, e) ||
+                      !walk_to(audit->s, &req, &e->space, e->mapping.level,
+                               &now) ||
+                      now.addr != e->mapping.addr ||
+                      grants_more(&e->mapping.access, &now.access),
+               &e->differs_ns);
     return FALSE;
 }
 

@@ -10,6 +10,7 @@
 #include "qemu/host-utils.h"
 #include "trace.h"
 #include "hw/i386/pc.h"
+#include "hw/misc/iommu-flight.h"
 #include "intel_iommu_sva.h"
 
 #define MAMV 18
@@ -50,7 +51,7 @@ static bool context_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     default:
         return false;
     }
-    vtd_sync_inval(s, &inv, false);
+    vtd_sync_inval(s, &inv, 0);
     return true;
 }
 
@@ -88,7 +89,9 @@ static bool iotlb_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         return false;
     }
     /* DW and DR: writes and reads that were translated before (6.5.2.3) */
-    vtd_sync_inval(s, &inv, extract64(desc->lo, 6, 2));
+    vtd_sync_inval(s, &inv,
+                   (extract64(desc->lo, 6, 1) ? IOMMU_FLIGHT_WRITE : 0) |
+                   (extract64(desc->lo, 7, 1) ? IOMMU_FLIGHT_READ : 0));
     return true;
 }
 
@@ -118,7 +121,7 @@ static bool piotlb_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         return false;
     }
     /* It drains in any case (6.5.2.4) */
-    vtd_sync_inval(s, &inv, true);
+    vtd_sync_inval(s, &inv, IOMMU_FLIGHT_ALL);
     return true;
 }
 
@@ -145,7 +148,7 @@ static bool pasid_cache_desc(IntelIOMMUState *s, VTDInvDesc *desc)
     default:
         return false;
     }
-    vtd_sync_inval(s, &inv, false);
+    vtd_sync_inval(s, &inv, 0);
     return true;
 }
 
@@ -172,7 +175,7 @@ static bool device_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         return false;
     }
     dev_range(&inv, desc->hi, VTD_INV_DESC_DEVICE_IOTLB_SIZE(desc->hi));
-    vtd_sync_inval(s, &inv, true);
+    vtd_sync_inval(s, &inv, IOMMU_FLIGHT_ALL);
     return true;
 }
 
@@ -190,7 +193,7 @@ static bool device_piotlb_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         return false;
     }
     dev_range(&inv, desc->hi, VTD_INV_DESC_PASID_DEVICE_IOTLB_SIZE(desc->hi));
-    vtd_sync_inval(s, &inv, true);
+    vtd_sync_inval(s, &inv, IOMMU_FLIGHT_ALL);
     return true;
 }
 

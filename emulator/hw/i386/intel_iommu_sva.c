@@ -111,6 +111,8 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         { "left.pasid", &sva->left_pasid },
         { "left.tlb", &sva->left_tlb },
         { "left.psc", &sva->left_psc },
+        { "late.tlb", &sva->late_tlb },
+        { "late.cfg", &sva->late_cfg },
         { "conflict.tlb", &sva->conflict_tlb },
         { "watch.pages", &sva->watch_pages },
         { "watch.full", &sva->watch_full },
@@ -421,8 +423,12 @@ static int translate(IntelIOMMUState *s, const VTDRequest *req,
     out->iova = req->addr & ~mask;
     out->translated_addr = mapping.addr;
     out->addr_mask = mask;
-    /* No permission to execute: ECAP.ERS is 0 */
-    out->perm = IOMMU_ACCESS_FLAG(mapping.access.r, mapping.access.w);
+    /*
+     * No permission to execute: ECAP.ERS is 0. What lets a device write was
+     * given to it with D set: memory where it is clear does not grant that.
+     */
+    out->perm = IOMMU_ACCESS_FLAG(mapping.access.r, mapping.access.w &&
+                                  (!req->fresh || mapping.dirty));
     return 0;
 }
 

@@ -122,6 +122,12 @@ typedef struct VTDPages {
     uint64_t mask;
 } VTDPages;
 
+/* Accesses in flight that a wait descriptor waits for */
+typedef struct VTDMark {
+    uint64_t reads;
+    uint64_t writes;
+} VTDMark;
+
 typedef struct VTDNotifier VTDNotifier;
 typedef struct VTDResponse VTDResponse;
 typedef struct VTDFetched VTDFetched;
@@ -134,8 +140,8 @@ typedef struct VTDPageRequest VTDPageRequest;
 struct VTDSVA {
     QemuMutex lock;         /* of the five caches; taken last */
     IOMMUChoice prefetch_choice, torn_choice;
-    GHashTable *ctx;        /* uint16 SID -> VTDContextEntry */
-    GHashTable *pdires;     /* SID, PASID >> 6 -> uint64 directory entry */
+    GHashTable *ctx;        /* uint16 SID -> VTDHeldContext */
+    GHashTable *pdires;     /* SID, PASID >> 6 -> VTDHeldDir */
     GHashTable *pasids;     /* SID, PASID -> VTDHeldPASID */
     GTree *tlb;             /* VTDTag -> VTDEntry, of a page */
     GTree *psc;             /* VTDTag -> VTDEntry, of a table */
@@ -145,7 +151,8 @@ struct VTDSVA {
     uint32_t nr_waits;
     bool blocked;           /* the queue stops at a wait descriptor */
     bool running;
-    uint64_t flight_mark;   /* of accesses that the next one waits for */
+    VTDMark flight_mark;    /* of accesses that the next one waits for */
+    int64_t settled_ns;     /* what differed then is invalidated by now */
     VTDInval drained[4];    /* PASIDs whose IOTLB is invalidated since */
     uint32_t nr_drained;
     QEMUTimer *sync_timer;
@@ -178,6 +185,7 @@ struct VTDSVA {
     uint64_t tlb_hit, tlb_miss, tlb_full, tlb_ahead;
     uint64_t psc_hit, psc_miss;
     uint64_t stale_cfg, stale_tlb, stale_psc;
+    uint64_t late_cfg, late_tlb;
     uint64_t left_ctx, left_pasid, left_tlb, left_psc;
     uint64_t conflict_tlb;
     uint64_t watch_pages;   /* whose stores are, or were, seen */
@@ -289,7 +297,8 @@ void vtd_watch_check(IntelIOMMUState *s);
 void vtd_sync_init(IntelIOMMUState *s);
 void vtd_sync_reset(IntelIOMMUState *s);
 void vtd_sync_finish(IntelIOMMUState *s);
-void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain);
+void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv,
+                    unsigned int kinds);
 void vtd_sync_response(IntelIOMMUState *s, const VTDInvDesc *desc);
 bool vtd_sync_wait(IntelIOMMUState *s, const VTDInvDesc *desc);
 bool vtd_sync_waits(IntelIOMMUState *s);

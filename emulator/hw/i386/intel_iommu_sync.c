@@ -48,6 +48,12 @@
 #define GONE_NS         10000000
 
 /*
+ * Software takes no longer from the change of an entry to the descriptors for it,
+ * on a host that stops a vCPU in between.
+ */
+#define SETTLE_NS       1000000000
+
+/*
  * Invalidations, and wait descriptors, that may be under way. Beyond this they
  * act without a wait, which is permitted, or are not fetched, so that a guest
  * cannot use up our memory, nor our time once it waits.
@@ -64,7 +70,7 @@ struct VTDFetched {
     enum { FETCHED_INVAL, FETCHED_RESPONSE, FETCHED_WAIT } type;
 
     VTDInval inv;           /* An invalidation: */
-    bool drain;             /* accesses translated before are waited for */
+    unsigned int drain;     /* kinds of accesses that are waited for */
     bool sent;              /* to the device, which has not answered */
     bool held;              /* until a device in front of it has answered */
     bool no_answer;         /* the device is given up */
@@ -75,8 +81,9 @@ struct VTDFetched {
     bool aborted;           /* a wait descriptor behind it is */
     bool blocks;            /* the queue stops at it */
     bool acted;             /* what is in front of it has */
+    int64_t fetched_ns;
     int64_t due_ns;
-    uint64_t mark;          /* of the accesses that it waits for */
+    VTDMark mark;           /* of the accesses that it waits for */
     VTDInval drained[4];    /* PASIDs whose IOTLB is invalidated in front */
     uint32_t nr_drained;
 
@@ -186,6 +193,17 @@ static void refill(IntelIOMMUState *s)
     }
 }
 
+/* Wait for accesses that are translated by now */
+static void drain(VTDSVA *sva, unsigned int kinds)
+{
+    if (kinds & IOMMU_FLIGHT_READ) {
+        sva->flight_mark.reads = iommu_flight_mark();
+    }
+    if (kinds & IOMMU_FLIGHT_WRITE) {
+        sva->flight_mark.writes = iommu_flight_mark();
+    }
+}
+
 /* Is there a device-TLB invalidation whose completion is outstanding? */
 static bool is_answer_due(const VTDFetched *f)
 {
@@ -225,7 +243,7 @@ static void answered(IntelIOMMUState *s, VTDFetched *f)
 
     vtd_cache_inval(s, &f->inv);
     vtd_prq_push(s, f->inv.sid);
-    sva->flight_mark = iommu_flight_mark();
+    drain(sva, IOMMU_FLIGHT_ALL);
     take_off(sva, f);
     respond_all(s);
 }
@@ -264,9 +282,7 @@ static void act(IntelIOMMUState *s, VTDFetched *f)
         send_to_device(s, f);
     } else {
         vtd_cache_inval(s, &f->inv);
-        if (f->drain) {
-            sva->flight_mark = iommu_flight_mark();
-        }
+        drain(sva, f->drain);
         take_off(sva, f);
     }
     refill(s);
@@ -443,6 +459,7 @@ static void complete(IntelIOMMUState *s, VTDFetched *f)
         }
     }
     take_off(sva, f);
+    sva->settled_ns = MAX(sva->settled_ns, wait->fetched_ns - SETTLE_NS);
     vtd_prq_check_present(s);
     if (wait->desc.lo & VTD_INV_DESC_WAIT_PD) {
         sva->cmd_drain++;
@@ -500,7 +517,9 @@ static void run(IntelIOMMUState *s)
             f->acted = true;
             f->mark = sva->flight_mark;
         }
-        if (s->strict && !iommu_flight_over(f->mark, &again)) {
+        if (s->strict &&
+            (!iommu_flight_over(f->mark.reads, IOMMU_FLIGHT_READ, &again) ||
+             !iommu_flight_over(f->mark.writes, IOMMU_FLIGHT_WRITE, &again))) {
             wake = MIN(wake, again);
             break;
         }
@@ -527,11 +546,12 @@ static void sync_expired(void *opaque)
  * vtd_sync_inval - an invalidation was fetched
  * @s: IOMMU
  * @inv: the invalidation
- * @drain: whether accesses that were translated before are to be waited for
+ * @kinds: IOMMU_FLIGHT_*: accesses, translated before, that are waited for
  *
  * It acts now, or at the latest when the next wait descriptor completes.
  */
-void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain)
+void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv,
+                    unsigned int kinds)
 {
     VTDSVA *sva = s->sva;
     VTDFetched *f;
@@ -554,7 +574,7 @@ void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv, bool drain)
     }
     f = g_new0(VTDFetched, 1);
     f->inv = *inv;
-    f->drain = drain;
+    f->drain = kinds;
     QTAILQ_INSERT_TAIL(&sva->fetched, f, next);
     sva->nr_deferred++;
     if (may_be_early(s)) {
@@ -616,7 +636,8 @@ bool vtd_sync_wait(IntelIOMMUState *s, const VTDInvDesc *desc)
     f->type = FETCHED_WAIT;
     f->desc = *desc;
     f->blocks = blocks;
-    f->due_ns = now_ns();
+    f->fetched_ns = now_ns();
+    f->due_ns = f->fetched_ns;
     if (s->strict) {
         f->due_ns += s->wait_ns ?: iommu_choice_between(&sva->wait_choice,
                                                         WAIT_MIN_NS,
@@ -706,7 +727,8 @@ void vtd_sync_reset(IntelIOMMUState *s)
     }
     timer_del(sva->sync_timer);
     sva->nr_drained = 0;
-    sva->flight_mark = 0;
+    sva->flight_mark = (VTDMark) {};
+    sva->settled_ns = 0;
     sva->refills = MAX_REFILLS;
     QEMU_LOCK_GUARD(&sva->lock);
     sva->nr_recent = 0;

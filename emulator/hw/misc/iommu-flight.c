@@ -25,11 +25,13 @@ static uint64_t last_number = 1;
 /* PCIDevice -> int64_t, of those that do not answer at once */
 static GHashTable *answers;
 
-void iommu_flight_begin(IOMMUFlight *flight, int64_t end_ns)
+void iommu_flight_begin(IOMMUFlight *flight, unsigned int kinds,
+                        int64_t end_ns)
 {
     assert(bql_locked() && !flight->number);
 
     flight->number = ++last_number;
+    flight->kinds = kinds;
     flight->end_ns = end_ns;
     QLIST_INSERT_HEAD(&flights, flight, next);
 }
@@ -49,7 +51,7 @@ uint64_t iommu_flight_mark(void)
     return last_number;
 }
 
-bool iommu_flight_over(uint64_t mark, int64_t *again_ns)
+bool iommu_flight_over(uint64_t mark, unsigned int kinds, int64_t *again_ns)
 {
     int64_t end = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + SCALE_US;
     IOMMUFlight *flight;
@@ -58,7 +60,7 @@ bool iommu_flight_over(uint64_t mark, int64_t *again_ns)
     assert(bql_locked());
 
     QLIST_FOREACH(flight, &flights, next) {
-        if (flight->number <= mark) {
+        if (flight->number <= mark && (flight->kinds & kinds)) {
             end = MAX(end, flight->end_ns + 1);
             over = false;
         }

@@ -292,8 +292,8 @@ static void *ram_map(AddressSpace *as, hwaddr addr, bool is_write, hwaddr min,
 }
 
 /* Note a DMA that is translated. Returns whether it takes time to be done. */
-static bool svaq_take_off(SVAQueue *q, AddressSpace *as, hwaddr addr,
-                          hwaddr len)
+static bool svaq_take_off(SVAQueue *q, unsigned int kinds, AddressSpace *as,
+                          hwaddr addr, hwaddr len)
 {
     SVADevState *s = q->dev;
     PCIDevice *pci = PCI_DEVICE(s);
@@ -312,7 +312,7 @@ static bool svaq_take_off(SVAQueue *q, AddressSpace *as, hwaddr addr,
 
     ns = iommu_choice_between(&s->flight_time, SVADEV_FLIGHT_MIN_NS,
                               SVADEV_FLIGHT_MAX_NS);
-    iommu_flight_begin(&q->flight.access,
+    iommu_flight_begin(&q->flight.access, kinds,
                        qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + ns);
     svadev_queue_wait(q, SVAQ_FLYING, ns);
 
@@ -356,7 +356,9 @@ static size_t svaq_dma(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
             return 0;
         }
 
-        if (!ret && svaq_take_off(q, tlb.target_as,
+        if (!ret && svaq_take_off(q, !buf ? IOMMU_FLIGHT_ALL :
+                                  access == IOMMU_RO ? IOMMU_FLIGHT_READ :
+                                  IOMMU_FLIGHT_WRITE, tlb.target_as,
                                   (tlb.translated_addr & ~tlb.addr_mask) |
                                   (addr & tlb.addr_mask), n)) {
             return 0;

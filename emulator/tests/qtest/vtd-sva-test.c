@@ -1406,6 +1406,153 @@ static void test_audit(void)
     stop(&b);
 }
 
+/* Each page of a large entry is compared, of whatever size it is in memory */
+static void test_audit_large(void)
+{
+    Bench b = start();
+    uint64_t root = new_table(&b), table = new_table(&b), pd, pe;
+    int i;
+
+    set_pe(&b, 1, PE_P | PE_FS, 2, root);
+    pd = entry(&b, root, 4, VA, 2);
+    put(&b, pd, DATA | RW | PS);
+    reaches(&b, 1, VA + 0x5000, DATA + 0x5000);
+    left(&b, 0, 0, 0, 0);
+
+    /* Split: the same, in small pages */
+    for (i = 0; i < 512; i++) {
+        put(&b, table + i * 8, (DATA + i * PAGE) | RW | A | D);
+    }
+    put(&b, pd, table | RW | A);
+    left(&b, 0, 0, 0, 0);
+    for (i = 0; i < 512; i += 73) {
+        pe = get(&b, table + i * 8);
+        put(&b, table + i * 8, 0);
+        left(&b, 0, 0, 1, 0);
+        put(&b, table + i * 8, pe & ~W);
+        left(&b, 0, 0, 1, 0);
+        put(&b, table + i * 8, pe & ~D);
+        left(&b, 0, 0, 1, 0);
+        put(&b, table + i * 8, pe ^ PAGE);
+        left(&b, 0, 0, 1, 0);
+        put(&b, table + i * 8, pe);
+        left(&b, 0, 0, 0, 0);
+    }
+
+    /* Other memory, of the same size */
+    put(&b, pd, (DATA + LARGE) | RW | PS | A | D);
+    left(&b, 0, 0, 1, 0);
+    flush_pages(&b, 2, 1, VA + LARGE - PAGE, 0, 0);
+    wait_desc(&b);
+    left(&b, 0, 0, 0, 0);
+    stop(&b);
+}
+
+/* A use of what is cached of the tables of PASID 1, of any kind */
+typedef struct LateCase {
+    const char *counter;
+    uint64_t at;                /* changes */
+    uint64_t change;
+    int pasid;                  /* a request of which uses it, */
+    uint64_t va;                /* of this */
+} LateCase;
+
+static void late_hit(Bench *b, const LateCase *c, uint64_t late)
+{
+    dma_write(b, c->pasid, c->va, 1);
+    clear_faults(b);
+    g_assert_cmpuint(counter(b, c->counter), ==, late);
+}
+
+static void pass_ms(Bench *b, int ms)
+{
+    for (; ms > 0; ms -= 20) {
+        qtest_clock_step(b->qts, 20000000);
+    }
+}
+
+/*
+ * Hits on what differs from memory are counted apart once software must have
+ * invalidated it: by a wait descriptor that was fetched 1 s after it was found.
+ */
+static void test_late(void)
+{
+    Bench b = start_with(",x-wait-ns=1000");
+    uint64_t root = one_page(&b, 1, 2, DATA), was, late;
+    const LateCase cases[] = {
+        { "late.tlb", pte(&b, root, VA), W, 1, VA },
+        /* Of a page that is not there the walk uses the tables to it */
+        { "late.tlb", entry(&b, root, 4, VA, 2), W, 1, VA + PAGE },
+        { "late.cfg", pe_of(1) + 8, 1 << 4, 1, VA },
+        { "late.cfg", CONTEXT + SID * 32 + 24, 1, 1, VA },
+        /* Of a PASID that is not there the directory is used */
+        { "late.cfg", PDIR, PTAB ^ PTAB3, 2, VA },
+    };
+    const LateCase *c;
+    int i;
+
+    for (i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+        c = &cases[i / 2];
+        g_test_message("case %d", i);
+        reaches(&b, 1, VA, DATA);
+        late = counter(&b, c->counter);
+        was = get(&b, c->at);
+        put(&b, c->at, was ^ c->change);
+        if (i & 1) {
+            /* Found by an audit, and hit later */
+            audit(&b);
+        } else {
+            /* These might be for earlier changes */
+            late_hit(&b, c, late);
+            wait_desc(&b);
+            late_hit(&b, c, late);
+            pass_ms(&b, 900);
+            wait_desc(&b);
+            late_hit(&b, c, late);
+        }
+        pass_ms(&b, 1100);
+        if (!(i & 1)) {
+            late_hit(&b, c, late);
+        }
+
+        /* This one is not */
+        start_wait(&b);
+        g_assert_cmpuint(counter(&b, c->counter), ==, late);
+        drain(&b);
+        late_hit(&b, c, late + 1);
+
+        /* It is the same as memory again, and then different */
+        put(&b, c->at, was);
+        late_hit(&b, c, late + 1);
+        put(&b, c->at, was ^ c->change);
+        late_hit(&b, c, late + 1);
+        wait_desc(&b);
+        late_hit(&b, c, late + 1);
+
+        put(&b, c->at, was);
+        desc(&b, D_CC | G(1), 0);
+        desc(&b, D_PC | G(3), 0);
+        desc(&b, D_IOTLB | G(1), 0);
+        wait_desc(&b);
+    }
+
+    /* Of a large page, another part is the same */
+    put(&b, entry(&b, root, 4, VA + LARGE, 2), DATA | RW | PS);
+    reaches(&b, 1, VA + LARGE, DATA);
+    was = new_table(&b);
+    put(&b, was, DATA | RW | A | D);
+    put(&b, entry(&b, root, 4, VA + LARGE, 2), was | RW | A);
+    late = counter(&b, "late.tlb");
+    dma_write(&b, 1, VA + LARGE + PAGE, 1);
+    pass_ms(&b, 1100);
+    reaches(&b, 1, VA + LARGE, DATA);
+    wait_desc(&b);
+    g_assert_cmpuint(counter(&b, "late.tlb"), ==, late);
+    dma_write(&b, 1, VA + LARGE + PAGE, 1);
+    g_assert_cmpuint(counter(&b, "late.tlb"), ==, late + 1);
+    stop(&b);
+}
+
 /* A large page and a part of it are both held, for one that was split */
 static void test_conflict(void)
 {
@@ -2021,8 +2168,10 @@ static void test_stale_device_tlb(void)
         uint64_t entry;
         bool stale;
     } cases[] = {
-        { DATA | RW, false },
         { DATA | RW | A | D, false },
+        { DATA | RW | D, false },
+        /* Software has seen it clean: it would lose what is written */
+        { DATA | RW | A, true },
         { DATA | P | U, true },
         { DATA | P | W | A | D, true },
         { (DATA + PAGE) | RW, true },
@@ -2415,6 +2564,60 @@ static void test_stores_many(void)
         put(&b, PTAB3 + 128, 0);
         stop(&b);
     }
+}
+
+/*
+ * How many of 8 accesses to VA that are in flight are over when an IOTLB
+ * invalidation with @drain completes?
+ */
+static int over_by(Bench *b, uint64_t op, uint64_t drain)
+{
+    int i, n = 0, over = 0;
+
+    set_queue(b, 0, 0, 1, 0);
+    for (i = 0; i < 1000 && n < 8; i++) {
+        put(b, page_reg(0, 0, SVADEV_OP), op);
+        put(b, page_reg(0, 0, SVADEV_SRC), VA);
+        put(b, page_reg(0, 0, SVADEV_DST), VA);
+        put(b, page_reg(0, 0, SVADEV_LEN), 8);
+        put(b, page_reg(0, 0, SVADEV_GO), SVADEV_GO_START);
+        /* As much time as a translation takes, and less than a flight */
+        qtest_clock_step(b->qts, 1000);
+        if (status(b, 0) == SVADEV_STATUS_BUSY) {
+            n++;
+            desc(b, D_IOTLB | G(1) | drain, 0);
+            start_wait(b);
+            qtest_clock_step(b->qts, 10);
+            while (wait_is_pending(b)) {
+                qtest_clock_step(b->qts, 1000);
+            }
+            over += status(b, 0) == SVADEV_STATUS_OK;
+        }
+        qtest_clock_step(b->qts, 100000);
+        g_assert_cmpuint(status(b, 0), ==, SVADEV_STATUS_OK);
+    }
+    g_assert_cmpint(n, ==, 8);
+    return over;
+}
+
+#define DW  (1ull << 6)
+#define DR  (1ull << 7)
+
+/* Reads and writes that were translated before are waited for, each if asked */
+static void test_drain(void)
+{
+    Bench b = start_with(",x-wait-ns=1");
+
+    one_page(&b, 1, 2, DATA);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_WRITE, 0), ==, 0);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_WRITE, DR), ==, 0);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_WRITE, DW), ==, 8);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_READ, DW), ==, 0);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_READ, DR), ==, 8);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_FETCH_ADD, DR), ==, 8);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_FETCH_ADD, DW), ==, 8);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_FETCH_ADD, 0), ==, 0);
+    stop(&b);
 }
 
 /* In a range, a device keeps only what the IOTLB still has against memory */
@@ -3111,15 +3314,6 @@ static void test_response_time_out(void)
     g_assert_cmpint(sent, <, 48);
     g_assert_cmpuint(counter(&b, "resp.unknown"), ==, 0);
     g_assert_cmpuint(counter(&b, "resp.aborted"), ==, 0);
-
-    /* So it is if the queue is disabled, and not after a reset */
-    start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 1);
-    val1 = next_request(&b, &val0);
-    flush_dev(&b, 1, VA, false);
-    respond(&b, 1, extract64(val1, 3, 9), 1);
-    set_reg(&b, GCMD, TE);
-    step(&b);
-    g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_FAULT);
     stop(&b);
 }
 
@@ -3714,6 +3908,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/paging-structure-cache", test_psc);
     qtest_add_func("/vtd-sva/scopes", test_scopes);
     qtest_add_func("/vtd-sva/audit", test_audit);
+    qtest_add_func("/vtd-sva/audit-large", test_audit_large);
+    qtest_add_func("/vtd-sva/late", test_late);
     qtest_add_func("/vtd-sva/conflict", test_conflict);
     qtest_add_func("/vtd-sva/prefetch", test_prefetch);
     qtest_add_func("/vtd-sva/torn", test_torn);
@@ -3737,6 +3933,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/device-tlb-no-write", test_no_write);
     qtest_add_func("/vtd-sva/order", test_order);
     qtest_add_func("/vtd-sva/order-pages", test_order_pages);
+    qtest_add_func("/vtd-sva/drain", test_drain);
     qtest_add_func("/vtd-sva/time-out", test_time_out);
     qtest_add_func("/vtd-sva/time-out-waits", test_time_out_waits);
     qtest_add_func("/vtd-sva/time-out-others", test_time_out_others);

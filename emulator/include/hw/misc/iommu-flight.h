@@ -16,18 +16,27 @@
  */
 typedef struct IOMMUFlight {
     uint64_t number;
+    unsigned int kinds;
     int64_t end_ns;
     QLIST_ENTRY(IOMMUFlight) next;
 } IOMMUFlight;
+
+/* What an access is: one that is both, as an atomic one, has both */
+#define IOMMU_FLIGHT_READ   (1u << 0)
+#define IOMMU_FLIGHT_WRITE  (1u << 1)
+#define IOMMU_FLIGHT_ALL    (IOMMU_FLIGHT_READ | IOMMU_FLIGHT_WRITE)
 
 /**
  * iommu_flight_begin: an access was translated, and is done later
  *
  * @flight: the access; it is not in flight already
  *
+ * @kinds: IOMMU_FLIGHT_*
+ *
  * @end_ns: when it is to reach memory, in nanoseconds of QEMU_CLOCK_VIRTUAL
  */
-void iommu_flight_begin(IOMMUFlight *flight, int64_t end_ns);
+void iommu_flight_begin(IOMMUFlight *flight, unsigned int kinds,
+                        int64_t end_ns);
 
 /**
  * iommu_flight_land: an access has reached memory, or was dropped
@@ -51,12 +60,14 @@ uint64_t iommu_flight_mark(void);
  *
  * @mark: from iommu_flight_mark(), or 0 for no access at all
  *
+ * @kinds: IOMMU_FLIGHT_*: those of these kinds
+ *
  * @again_ns: when to ask again, in nanoseconds of QEMU_CLOCK_VIRTUAL; set if
  *   they have not
  *
  * Returns: true if they have, or were dropped
  */
-bool iommu_flight_over(uint64_t mark, int64_t *again_ns);
+bool iommu_flight_over(uint64_t mark, unsigned int kinds, int64_t *again_ns);
 
 /* A device does not answer invalidations of its TLB */
 #define IOMMU_INV_NEVER (-1)
