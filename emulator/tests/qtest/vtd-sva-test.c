@@ -1376,6 +1376,12 @@ static void test_audit(void)
     put(&b, at, was);
     left(&b, 0, 0, 0, 0);
 
+    /* A PASID entry that selects the same tables, in another way */
+    put(&b, pe_of(1) + 8, get(&b, pe_of(1) + 8) | PE1_PWSNP);
+    left(&b, 0, 1, 0, 0);
+    put(&b, pe_of(1) + 8, get(&b, pe_of(1) + 8) & ~PE1_PWSNP);
+    left(&b, 0, 0, 0, 0);
+
     /* A PASID entry: the next owner of its tags would hit all */
     put(&b, pe_of(1), 0);
     left(&b, 0, 1, 2, 3);
