@@ -8,6 +8,8 @@
  * PASID, after it was disabled, or more than fit into the queue of the IOMMU. An
  * operation ends with the right data or with a defined failure, and every group
  * that waits for a response has one.
+ *
+ * And what others notice of a function that does not answer invalidations.
  */
 #include "sva_case.h"
 
@@ -37,18 +39,30 @@
 /* Of the device, after SVADEV_INJECT_INV_LATE, less what clocks may differ by */
 #define ANSWER_MS	95
 
+/* Unmaps beside a function that does not answer, for each of two in that role */
+#define SILENT_ROUNDS	24
+
+/* Page faults beside one, and the time for them */
+#define SILENT_FAULTS	256
+#define SILENT_MS	10000
+
 #define LEN		(PAGES * PAGE)
 
-static bool knob(const char *file, unsigned int val)
+static bool knob_of(int number, const char *file, unsigned int val)
 {
 	char name[SVA_PCI_NAME_LEN], path[128], text[16];
 
-	if (sva_pci_name(device[0], name))
+	if (sva_pci_name(number, name))
 		return false;
 	snprintf(path, sizeof(path), "/sys/kernel/debug/svadev/%s/%s", name,
 		 file);
 	snprintf(text, sizeof(text), "%u", val);
 	return write_file(path, text);
+}
+
+static bool knob(const char *file, unsigned int val)
+{
+	return knob_of(device[0], file, val);
 }
 
 static uint64_t grown(const struct sva_counters *before, const char *name)
@@ -407,4 +421,199 @@ TEST_F(sva, invalidations_late)
 	}
 	sva_close(&busy);
 	ASSERT_TRUE(device_is_quiet(&self->before));
+}
+
+/*
+ * While a function does not answer, the CPU that waits for it has its interrupts
+ * off, for as long as the kernel goes on asking: all others belong elsewhere.
+ */
+static void use_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	CHECK(!sched_setaffinity(0, sizeof(set), &set));
+}
+
+static void keep_interrupts_on_cpu_0(void)
+{
+	char path[64];
+	int irq;
+
+	for (irq = 0; irq < 256; irq++) {
+		snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity", irq);
+		/* Some cannot be moved */
+		(void)write_file(path, "1");
+	}
+}
+
+static bool silent_set(int number, bool silent)
+{
+	return knob_of(number, "inject", silent ? SVADEV_INJECT_INV_NEVER : 0);
+}
+
+/* What the process that unmaps and the one that watches it share */
+struct beside {
+	uint64_t silent;	/* a function does not answer from now on */
+	uint64_t round;		/* munmap() has returned in this one */
+	uint64_t stop;
+};
+
+static struct beside *beside_map(void)
+{
+	return mmap(NULL, sizeof(struct beside), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
+/* Unmap a page that two functions use, one of which does not answer */
+static void unmap_beside(struct beside *b, int silent, int healthy, int fd)
+{
+	struct sva_queue q, other;
+	uint64_t round;
+	uint8_t *p;
+
+	use_cpu(1);
+	CHECK(!sva_open(silent, &q));
+	CHECK(!sva_open(healthy, &other));
+	for (round = 1; round <= SILENT_ROUNDS; round++) {
+		p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		CHECK(p != MAP_FAILED);
+		CHECK(sva_fill(&q, p, 5, PAGE) == SVADEV_STATUS_OK);
+		CHECK(sva_fill(&other, p, 5, PAGE) == SVADEV_STATUS_OK);
+		CHECK(silent_set(silent, true));
+		__atomic_store_n(&b->silent, round, __ATOMIC_RELAXED);
+		munmap(p, PAGE);
+		__atomic_store_n(&b->round, round, __ATOMIC_RELAXED);
+		CHECK(sva_fill(&other, p, 6, PAGE) == SVADEV_STATUS_FAULT);
+	}
+	_exit(0);
+}
+
+static int unmap_beside_silent(struct beside *b, int silent, int healthy,
+			       unsigned int *written)
+{
+	int fd = memfd_create("beside", MFD_CLOEXEC);
+	struct sva_counters before;
+	uint64_t round;
+	uint8_t *p;
+	pid_t pid;
+
+	if (fd < 0 || ftruncate(fd, PAGE))
+		return -1;
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return -1;
+	b->silent = 0;
+	b->round = 0;
+	pid = child();
+	if (!pid)
+		unmap_beside(b, silent, healthy, fd);
+	for (round = 1; round <= SILENT_ROUNDS; round++) {
+		if (sva_counters(device[0], &before) ||
+		    !SOON(sva_load(&b->silent) == round))
+			break;
+		/* One time-out, by which other invalidations are lost */
+		(void)SOON(grown(&before, "vtd.dev_tlb.timeout"));
+		silent_set(silent, false);
+		if (!SOON(sva_load(&b->round) == round))
+			break;
+	}
+	silent_set(silent, false);
+	close(fd);
+	/* munmap() took it from the process, not from us */
+	*written = p[0] != 5;
+	munmap(p, PAGE);
+	return wait_child(pid);
+}
+
+/*
+ * A function that does not answer takes along invalidations of other functions,
+ * if these are asked after it: once it answers, munmap() has had them repeated.
+ */
+TEST_F(sva, unmap_beside_silent_function)
+{
+	struct beside *b = beside_map();
+	unsigned int written;
+	int i;
+
+	if (devices < 2)
+		SKIP(return, "needs two svadev functions");
+	ASSERT_NE(MAP_FAILED, b);
+	self->before.logged = "Invalidation Time-out";
+	use_cpu(0);
+	keep_interrupts_on_cpu_0();
+	/* Which one is asked first is the kernel's choice */
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(0, unmap_beside_silent(b, device[i], device[!i],
+						 &written))
+			TH_LOG("function %d: not all were invalidated", i);
+		EXPECT_EQ(0, written)
+			TH_LOG("function %d: a page was used after munmap()",
+			       !i);
+	}
+	EXPECT_LT(0, grown(&self->before.counters, "vtd.dev_tlb.timeout"));
+	munmap(b, sizeof(*b));
+}
+
+/* A function does not answer, and is asked again and again */
+static void unmap_silent(struct beside *b)
+{
+	struct sva_queue q;
+	uint8_t *p;
+
+	use_cpu(1);
+	CHECK(!sva_open(device[1], &q));
+	while (!sva_load(&b->stop)) {
+		p = map_pages(1, PROT_READ | PROT_WRITE);
+		CHECK(p != MAP_FAILED);
+		CHECK(sva_fill(&q, p, 1, PAGE) == SVADEV_STATUS_OK);
+		__atomic_store_n(&b->silent, 1, __ATOMIC_RELAXED);
+		munmap(p, PAGE);
+	}
+	_exit(0);
+}
+
+/*
+ * A page request has one response, also where the wait behind that is aborted, as
+ * a function in front of it in the queue does not answer (C7).
+ */
+TEST_F(sva, one_response_beside_silent_function)
+{
+	struct beside *b = beside_map();
+	uint64_t unknown = 0, end;
+	unsigned int n, failed = 0;
+	uint8_t *p;
+	pid_t pid;
+
+	if (devices < 2)
+		SKIP(return, "needs two svadev functions");
+	ASSERT_NE(MAP_FAILED, b);
+	self->before.logged = "Invalidation Time-out";
+	p = map_pages(SILENT_FAULTS, PROT_READ | PROT_WRITE);
+	ASSERT_NE(MAP_FAILED, p);
+	use_cpu(0);
+	keep_interrupts_on_cpu_0();
+	pid = child();
+	if (!pid)
+		unmap_silent(b);
+	ASSERT_TRUE(SOON(sva_load(&b->silent)));
+	ASSERT_TRUE(silent_set(device[1], true));
+	end = sva_now_ms() + SILENT_MS;
+	for (n = 0; n < SILENT_FAULTS && !unknown && sva_now_ms() < end; n++) {
+		failed += sva_fill(&self->q, p + n * PAGE, 1, PAGE) !=
+			  SVADEV_STATUS_OK;
+		unknown = grown(&self->before.counters, "vtd.resp.unknown");
+	}
+	__atomic_store_n(&b->stop, 1, __ATOMIC_RELAXED);
+	EXPECT_TRUE(silent_set(device[1], false));
+	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_EQ(0, failed) TH_LOG("%u of %u operations failed", failed, n);
+	/* Without a time-out nothing was shown */
+	EXPECT_LT(0, grown(&self->before.counters, "vtd.dev_tlb.timeout"));
+	EXPECT_EQ(0, unknown)
+		TH_LOG("fault %u: %lu responses that no request is waiting for",
+		       n, unknown);
+	munmap(p, SILENT_FAULTS * PAGE);
+	munmap(b, sizeof(*b));
 }

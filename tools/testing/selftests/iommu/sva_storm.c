@@ -423,7 +423,7 @@ static void pull_and_plug_storm(struct __test_metadata *_metadata,
 	/* A device that is gone does not say that its TLB is invalidated */
 	if (USES_ATS)
 		before->logged = "Invalidation Time-out";
-	/* The kernel then repeats what it has posted, page responses as well */
+	/* A page response whose wait is aborted is sent again (C7) */
 	before->timed_out = USES_ATS;
 	storm_rages(_metadata, before, rounds, pull_and_plug);
 	ASSERT_EQ(0, sva_counters(device[0], &now));
