@@ -31,6 +31,9 @@
 
 #define SVT_HAMMER_NS		1000
 
+/* As after a reset of the device */
+#define SVT_RETRIES		64
+
 /* How often a domain is replaced under a busy device */
 #define SVT_REPLACEMENTS	10000
 
@@ -1000,7 +1003,7 @@ static void svt_pasid_faulting(struct kunit *test, bool replace)
 	struct svadev_op op = {
 		.op = SVADEV_OP_FILL, .dst = SVT_IOVA, .len = PAGE_SIZE,
 	};
-	unsigned int i, left = 0;
+	unsigned int i, left = 0, again = 0;
 	u8 *page = svt_page(test);
 	int ret;
 	u64 now;
@@ -1008,6 +1011,8 @@ static void svt_pasid_faulting(struct kunit *test, bool replace)
 	svt_attach(test, next, 0, pasid);
 	svt_map(test, next, SVT_IOVA, page, IOMMU_READ | IOMMU_WRITE);
 	svt_detach(test, next, 0, pasid);
+	/* One that is retried before it is replaced finds the old domain again. */
+	svadev_set_max_retries(q, 1);
 
 	for (i = 0; i < 200; i++) {
 		ret = iommu_attach_device_pasid(hole, dev, pasid);
@@ -1024,14 +1029,21 @@ static void svt_pasid_faulting(struct kunit *test, bool replace)
 		left += now;
 		/* What is retried finds the page of the next domain. */
 		ret = svadev_queue_wait(q, &op, SVT_TIMEOUT_MS);
-		KUNIT_ASSERT_TRUE(test, ret == -EFAULT || (replace && !ret));
+		if (replace && ret == -EAGAIN)
+			again++;
+		else
+			KUNIT_EXPECT_TRUE(test,
+					  ret == -EFAULT || (replace && !ret));
 		if (replace)
 			iommu_detach_device_pasid(next, dev, pasid);
 	}
+	svadev_set_max_retries(q, SVT_RETRIES);
 	svt_invalidation_is_over(test);
 	KUNIT_EXPECT_EQ(test, svt_fill(q, SVT_IOVA, 1, 1), -EFAULT);
 	KUNIT_EXPECT_EQ_MSG(test, left, 0,
 			    "faults of the previous domain are not answered");
+	KUNIT_EXPECT_EQ_MSG(test, again, 0,
+			    "accesses were retried in the previous domain");
 }
 
 static void svt_pasid_detach_faulting(struct kunit *test)
@@ -2092,6 +2104,87 @@ static void svt_replace_no_memory_lasting(struct kunit *test)
 	svt_replace_no_memory(test, true);
 }
 
+#define SVT_STALLED_QUEUES	4
+#define SVT_STALLED_ROUNDS	128
+/* The log takes 10 messages in 5 s */
+#define SVT_STALLED_MS		150
+#define SVT_STALLED_LEN		(SVT_STALLED_QUEUES * PAGE_SIZE)
+
+/*
+ * Queues that wait for a page while their PASID is detached: accesses end by then,
+ * in either way, and the device writes nothing later. In the first half of the
+ * rounds there are no such pages, in the second half they come meanwhile.
+ *
+ * Each fault is reported as one of the attachment, or it is logged, which the
+ * suite does not permit. It permits that of an access behind the detach, of which
+ * there are more in the second half. The log is rate limited, hence the pauses.
+ */
+static void svt_detach_stalled(struct kunit *test)
+{
+	u64 __user *page = (u64 __user *)(SVT_IOVA + SZ_1M);
+	const size_t step = PAGE_SIZE / sizeof(*page);
+	struct svadev_op op = {
+		.op = SVADEV_OP_FILL, .value = 1, .len = 8,
+	};
+	struct svadev_queue *q[SVT_STALLED_QUEUES];
+	unsigned int i, j, ok = 0, late = 0;
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svt *svt = test->priv;
+	struct svt_target t;
+	unsigned long addr;
+	bool comes;
+	u64 val;
+	int ret;
+
+	svt_target_process(test, &t, 0);
+	for (j = 0; j < ARRAY_SIZE(q); j++)
+		q[j] = svt_queue(test, 0, pasid);
+
+	for (i = 0; i < SVT_STALLED_ROUNDS; i++) {
+		comes = i >= SVT_STALLED_ROUNDS / 2;
+		if (!comes)
+			msleep(SVT_STALLED_MS);
+		kthread_use_mm(t.mm);
+		addr = vm_mmap(NULL, (unsigned long)page, SVT_STALLED_LEN,
+			       comes ? PROT_READ | PROT_WRITE : PROT_NONE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+		kthread_unuse_mm(t.mm);
+		KUNIT_ASSERT_EQ(test, addr, (unsigned long)page);
+
+		svt_attach(test, t.domain, 0, pasid);
+		for (j = 0; j < ARRAY_SIZE(q); j++) {
+			op.dst = (unsigned long)(page + j * step);
+			KUNIT_ASSERT_EQ(test, 0, svadev_queue_submit(q[j], &op));
+		}
+		udelay(60 + i % 8 * 25);
+		svt_detach(test, t.domain, 0, pasid);
+		svt_invalidation_is_over(test);
+		KUNIT_EXPECT_EQ(test, 0, svt_counter(svt, SVT_NOW));
+
+		kthread_use_mm(t.mm);
+		for (j = 0; comes && j < ARRAY_SIZE(q); j++)
+			KUNIT_EXPECT_EQ(test, 0, put_user(2ULL, page + j * step));
+		kthread_unuse_mm(t.mm);
+		for (j = 0; j < ARRAY_SIZE(q); j++) {
+			struct svadev_op done = {};
+
+			ret = svadev_queue_wait(q[j], &done, SVT_TIMEOUT_MS);
+			KUNIT_ASSERT_TRUE(test, ret == -EFAULT || (comes && !ret));
+			ok += !ret;
+		}
+		kthread_use_mm(t.mm);
+		for (j = 0; comes && j < ARRAY_SIZE(q); j++)
+			late += get_user(val, page + j * step) || val != 2;
+		vm_munmap((unsigned long)page, SVT_STALLED_LEN);
+		kthread_unuse_mm(t.mm);
+	}
+	KUNIT_EXPECT_EQ_MSG(test, late, 0, "writes after a detach");
+	/* Detaches were neither always first nor always last */
+	KUNIT_EXPECT_GT(test, ok, 0);
+	KUNIT_EXPECT_LT(test, ok, SVT_STALLED_ROUNDS / 2 * ARRAY_SIZE(q));
+	svt_target_process_put(&t);
+}
+
 static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_rid_dma),
 	KUNIT_CASE(svt_rid_atomics),
@@ -2166,6 +2259,19 @@ static struct kunit_suite svadev_gone_suite = {
 	.test_cases = svadev_gone_cases,
 };
 
-kunit_test_suites(&svadev_suite, &svadev_gone_suite);
+/* Of its own: none of its faults may be logged. */
+static struct kunit_case svadev_detach_cases[] = {
+	KUNIT_CASE(svt_detach_stalled),
+	{}
+};
+
+static struct kunit_suite svadev_detach_suite = {
+	.name = "svadev_detach",
+	.init = svt_init,
+	.exit = svt_exit,
+	.test_cases = svadev_detach_cases,
+};
+
+kunit_test_suites(&svadev_suite, &svadev_gone_suite, &svadev_detach_suite);
 
 MODULE_LICENSE("GPL");
