@@ -21,7 +21,9 @@
  * that is held may have been evicted, and its pieces read again, while software
  * changed them (VT-d 6.5.3.3 has software clear P and invalidate first). What
  * is not present when it begins to be read is not held, so that one that is
- * made present last is always read whole.
+ * made present last is always read whole. While one that is held differs from
+ * memory, what came of it may have been evicted from the other caches: a request
+ * walks from the root that was read.
  *
  * Each hit is compared with memory. A hit that grants more than memory does,
  * or something else, is counted as stale. While software is between changing
@@ -129,6 +131,7 @@ void vtd_cache_init(IntelIOMMUState *s)
     qemu_mutex_init(&sva->lock);
     iommu_choice_init(&sva->prefetch_choice, s->seed, "vtd.prefetch", 0);
     iommu_choice_init(&sva->torn_choice, s->seed, "vtd.torn", 0);
+    iommu_choice_init(&sva->evict_choice, s->seed, "vtd.evict", 0);
     sva->ctx = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     sva->pdires = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
                                         g_free);
@@ -488,6 +491,13 @@ static bool reread(IntelIOMMUState *s, const VTDHeldPASID *held,
     return true;
 }
 
+/* Has what came of an entry that software changes been evicted? */
+static bool is_evicted(IntelIOMMUState *s)
+{
+    return s->strict && (s->wild & VTD_WILD_EVICT) &&
+           iommu_choice_below(&s->sva->evict_choice, 2);
+}
+
 /* See stores to the tables that have been used */
 static void watch(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
                   const VTDContextEntry *ce, uint64_t pdire)
@@ -521,6 +531,7 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
     uint64_t key = pasid_key(req->sid, pasid);
     VTDHeldPASID now = {}, *hit = NULL;
     uint64_t pdire = 0;
+    bool evicted = false;
     int ret;
 
     if (pasid >> (CE_PDTS(ce) + 7 + 6)) {
@@ -564,6 +575,7 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
         sva->late_cfg += is_late(sva, &hit->differs_ns);
         now.differs_ns = hit->differs_ns;
         trace_vtd_sva_stale_cfg("PASID entry", req->sid, pasid);
+        evicted = is_evicted(s);
         if ((!ret || ret == VTD_FR_PASID_ENTRY_P) && reread(s, hit, &now)) {
             *fpd |= now.pe.val[0] & VTD_PASID_ENTRY_FPD;
             ret = now.pe.val[0] & VTD_PASID_ENTRY_P ?
@@ -574,13 +586,16 @@ int vtd_cache_pasid(IntelIOMMUState *s, const VTDRequest *req, uint32_t pasid,
             } else {
                 hold(s, sva->pasids, key, &now, sizeof(now));
             }
+            space->evicted = evicted;
             return ret;
         }
     } else {
         hit->differs_ns = 0;
     }
     *fpd |= hit->fpd;
-    return vtd_sva_decode_pasid(s, pasid, &hit->pe, space);
+    ret = vtd_sva_decode_pasid(s, pasid, &hit->pe, space);
+    space->evicted = evicted;
+    return ret;
 }
 
 /* Translations and tables */
@@ -648,7 +663,7 @@ const VTDMapping *vtd_cache_tlb_find(IntelIOMMUState *s, const VTDRequest *req,
     VTDEntry *hit;
     uint8_t level;
 
-    for (level = 1; level <= 3; level++) {
+    for (level = 1; level <= 3 && !space->evicted; level++) {
         hit = lookup(s->sva->tlb, space, req->addr, level);
         if (hit && !vtd_walk_check(req, space, &hit->mapping.access) &&
             (!req->write || hit->mapping.dirty)) {
@@ -778,7 +793,7 @@ const VTDMapping *vtd_cache_psc_find(IntelIOMMUState *s, const VTDRequest *req,
     uint8_t level;
     VTDEntry *e;
 
-    if (req->fresh) {
+    if (req->fresh || space->evicted) {
         return NULL;
     }
 

@@ -29,11 +29,13 @@
 
 /*
  * How long a page request is in the fabric, and then in the unit. One of eight
- * takes longer.
+ * takes longer, and of those that VTD_WILD_STUCK is about one of 64 so long that
+ * software can do a lot in between: only a drain ends that (VT-d 7.10).
  */
 #define REQUEST_MIN_NS      5000
 #define REQUEST_MAX_NS      100000
 #define REQUEST_LONG_NS     1000000
+#define REQUEST_STUCK_NS    8000000
 
 /* Page requests on their way; if there are more, the first enters the queue */
 #define MAX_REQUESTS        4096
@@ -602,10 +604,16 @@ void vtd_prq_check_present(IntelIOMMUState *s)
     }
 }
 
-static int64_t transit_ns(VTDSVA *sva)
+static int64_t transit_ns(IntelIOMMUState *s)
 {
+    VTDSVA *sva = s->sva;
     bool slow = !iommu_choice_below(&sva->request_choice, 8);
 
+    if ((s->wild & VTD_WILD_STUCK) &&
+        !iommu_choice_below(&sva->stuck_choice, 64)) {
+        return iommu_choice_between(&sva->stuck_choice, REQUEST_MIN_NS,
+                                    REQUEST_STUCK_NS);
+    }
     return iommu_choice_between(&sva->request_choice, REQUEST_MIN_NS,
                                 slow ? REQUEST_LONG_NS : REQUEST_MAX_NS);
 }
@@ -645,8 +653,8 @@ int vtd_prq_request_page(PCIBus *bus, void *opaque, int devfn, uint32_t pasid,
     request.known = pasid != PCI_NO_PASID &&
                     vtd_sva_held_space(s, request.req.sid, pasid,
                                        &request.space);
-    request.received = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + transit_ns(sva);
-    request.due = request.received + transit_ns(sva);
+    request.received = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + transit_ns(s);
+    request.due = request.received + transit_ns(s);
 
     if (sva->nr_requests == MAX_REQUESTS) {
         QTAILQ_FIRST(&sva->requests)->due = 0;
@@ -677,6 +685,7 @@ void vtd_prq_init(IntelIOMMUState *s)
     QTAILQ_INIT(&sva->requests);
     sva->request_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, request_timer, s);
     iommu_choice_init(&sva->request_choice, s->seed, "vtd.request", 0);
+    iommu_choice_init(&sva->stuck_choice, s->seed, "vtd.stuck", 0);
 }
 
 void vtd_prq_reset(IntelIOMMUState *s)

@@ -61,6 +61,8 @@ typedef struct VTDRequest {
 #define VTD_WILD_PREFETCH   (1u << 6)   /* fetch neighbours of entries, too */
 #define VTD_WILD_TORN       (1u << 7)   /* read PASID entries in pieces */
 #define VTD_WILD_STORES     (1u << 8)   /* fetch them between two stores */
+#define VTD_WILD_EVICT      (1u << 9)   /* walk again while they change */
+#define VTD_WILD_STUCK      (1u << 10)  /* some page requests take long */
 
 /* What a paging-structure entry and those above it allow */
 typedef struct VTDAccess {
@@ -88,6 +90,7 @@ typedef struct VTDSpace {
     bool nxe;
     uint8_t levels;
     uint64_t root;
+    bool evicted;           /* what came of the entry; no part of a tag */
 } VTDSpace;
 
 /* A decoded invalidation: what, and of which */
@@ -139,7 +142,7 @@ typedef struct VTDPageRequest VTDPageRequest;
  */
 struct VTDSVA {
     QemuMutex lock;         /* of the five caches; taken last */
-    IOMMUChoice prefetch_choice, torn_choice;
+    IOMMUChoice prefetch_choice, torn_choice, evict_choice;
     GHashTable *ctx;        /* uint16 SID -> VTDHeldContext */
     GHashTable *pdires;     /* SID, PASID >> 6 -> VTDHeldDir */
     GHashTable *pasids;     /* SID, PASID -> VTDHeldPASID */
@@ -170,7 +173,7 @@ struct VTDSVA {
     QTAILQ_HEAD(, VTDPageRequest) requests;     /* on their way */
     uint32_t nr_requests;
     QEMUTimer *request_timer;
-    IOMMUChoice request_choice;
+    IOMMUChoice request_choice, stuck_choice;
 
     uint64_t cmd[16];
     uint64_t cmd_fence;     /* wait descriptors with FN alone */

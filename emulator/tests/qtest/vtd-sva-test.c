@@ -1677,6 +1677,40 @@ static void test_prefetch(void)
     stop(&b);
 }
 
+/* While a PASID entry is changed, what came of it may have been evicted */
+static void test_evict(void)
+{
+    Bench b = start_with(",x-wild=512");
+    uint64_t old = one_page(&b, 1, 2, DATA), new = new_table(&b);
+    int round, walked = 0;
+
+    map(&b, new, VA, (DATA + PAGE) | RW);
+    for (round = 0; round < 32; round++) {
+        set_pe(&b, 1, PE_P | PE_FS, 2, old);
+        desc(&b, D_IOTLB | G(1), 0);
+        flush_pasid(&b, 2, 1);
+        wait_desc(&b);
+        reaches(&b, 1, VA, DATA);
+
+        /* The entry is held with its new table, the IOTLB has the old page */
+        put(&b, pe_of(1) + 16, new);
+        flush_pasid(&b, 2, 1);
+        wait_desc(&b);
+        put(&b, DATA, 0);
+        put(&b, DATA + PAGE, 0);
+        dma_write(&b, 1, VA, 1);
+        g_assert_cmphex(get(&b, DATA), ==, 1);
+
+        put(&b, pe_of(1), PE_FS);
+        dma_write(&b, 1, VA, 2);
+        g_assert_cmphex(get(&b, DATA) + get(&b, DATA + PAGE), >=, 2);
+        walked += get(&b, DATA + PAGE) == 2;
+    }
+    g_assert_cmpint(walked, >, 0);
+    g_assert_cmpint(walked, <, 32);
+    stop(&b);
+}
+
 /* A PASID entry that is changed while it is present may be read in pieces */
 static void test_torn(void)
 {
@@ -3919,6 +3953,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/conflict", test_conflict);
     qtest_add_func("/vtd-sva/prefetch", test_prefetch);
     qtest_add_func("/vtd-sva/torn", test_torn);
+    qtest_add_func("/vtd-sva/evict", test_evict);
     qtest_add_func("/vtd-sva/stores", test_stores);
     qtest_add_func("/vtd-sva/stores-many", test_stores_many);
     qtest_add_func("/vtd-sva/wait-time", test_wait_time);
