@@ -1001,6 +1001,48 @@ static uint64_t qom_counter(Dev *d, const char *path, const char *name)
     return val;
 }
 
+static uint64_t latched_counter(Dev *d, const char *name)
+{
+    latch(d);
+    return counter(d, name);
+}
+
+/*
+ * A queue whose interrupt is a write to its own doorbell starts again each time
+ * that it ends: not before its time, and it can be stopped.
+ */
+static void test_msix_starts_queue(void)
+{
+    Dev d = start_one();
+    uint64_t ops;
+    uint8_t pos = cap(&d, PCI_CAP_ID_MSIX);
+    uint16_t flags = qtest_readw(d.qts, d.cfg + pos + PCI_MSIX_FLAGS);
+    int i;
+
+    qtest_writew(d.qts, d.cfg + pos + PCI_MSIX_FLAGS,
+                 flags | PCI_MSIX_FLAGS_ENABLE);
+    msix_entry(&d, 0, page_addr(&d, 0, SVADEV_GO), SVADEV_GO_START, false);
+    queue_write(&d, 0, SVADEV_Q_CTRL, SVADEV_Q_CTRL_ENABLE | SVADEV_Q_CTRL_IRQ);
+
+    set_op(&d, 0, SVADEV_OP_NOP, 0, 0, 0, 0);
+    go(&d, 0, SVADEV_GO_START);
+    for (i = 0; i < 1000; i++) {
+        step(&d);
+    }
+    /* One each time that its timer expires, and none while that is pending */
+    ops = latched_counter(&d, "svadev0.ops");
+    g_assert_cmpuint(ops, >=, 900);
+    g_assert_cmpuint(ops, <=, 1000);
+
+    queue_write(&d, 0, SVADEV_Q_CTRL, 0);
+    wait_idle(&d, 0);
+    ops = latched_counter(&d, "svadev0.ops");
+    qtest_clock_step(d.qts, 1000000);
+    g_assert_cmpuint(latched_counter(&d, "svadev0.ops"), ==, ops);
+
+    qtest_quit(d.qts);
+}
+
 static void test_stats(void)
 {
     Dev a = start("-device svadev,addr=3,id=a -device svadev,addr=4,id=b");
@@ -1537,6 +1579,7 @@ int main(int argc, char **argv)
     qtest_add_func("/svadev/flight", test_flight);
     qtest_add_func("/svadev/hammer", test_hammer);
     qtest_add_func("/svadev/msix", test_msix);
+    qtest_add_func("/svadev/msix-starts-queue", test_msix_starts_queue);
     qtest_add_func("/svadev/stats", test_stats);
     qtest_add_func("/svadev/too-many", test_too_many);
     qtest_add_func("/svadev/independent", test_independent);

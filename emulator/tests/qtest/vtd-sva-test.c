@@ -2660,6 +2660,55 @@ static void test_drain(void)
     stop(&b);
 }
 
+/* Is there a region that shows stores to the page at @page? */
+static bool is_watched(Bench *b, uint64_t page)
+{
+    g_autofree char *tree = qtest_hmp(b->qts, "info mtree -f");
+    uint64_t last = page + PAGE - 1;
+    g_autofree char *region =
+        g_strdup_printf("%016" PRIx64 "-%016" PRIx64 " (prio 1, i/o): "
+                        "vtd-watch", page, last);
+
+    return strstr(tree, region);
+}
+
+/*
+ * A table is taken away between the request that reads it and the time when
+ * stores to it are to be seen: by that very request, which writes to the
+ * directory.
+ */
+static void test_stores_freed(void)
+{
+    Bench b = start_with(",x-wild=256");
+    uint64_t root = one_page(&b, 1, 2, DATA);
+
+    reaches(&b, 1, VA, DATA);
+    qtest_clock_step(b.qts, 1000);
+    g_assert(is_watched(&b, PTAB));
+    stop(&b);
+
+    b = start_with(",x-wild=256,x-wait-ns=50000");
+    root = one_page(&b, 1, 2, DATA);
+    map(&b, root, VA + LARGE, PDIR | RW);
+    put(&b, PTAB3 + 64 + 8, 2);
+    put(&b, PTAB3 + 64 + 16, root);
+    put(&b, PTAB3 + 64, PE_P | PE_FS);
+    /* Complete after the request, at the same step */
+    desc(&b, D_PC | G(3), 0);
+    start_wait(&b);
+    g_assert_cmpuint(dma_write(&b, 1, VA + LARGE, PTAB3 | 1), ==,
+                     SVADEV_STATUS_OK);
+    g_assert_cmphex(get(&b, PDIR), ==, PTAB3 | 1);
+    g_assert(!wait_is_pending(&b));
+    g_assert(!is_watched(&b, PTAB));
+
+    reaches(&b, 1, VA, DATA);
+    qtest_clock_step(b.qts, 1000);
+    g_assert(is_watched(&b, PTAB3));
+    g_assert(!is_watched(&b, PTAB));
+    stop(&b);
+}
+
 /* In a range, a device keeps only what the IOTLB still has against memory */
 static void test_order_pages(void)
 {
@@ -2687,6 +2736,32 @@ static void test_order_pages(void)
     g_assert_cmphex(get(&b, DATA + 8 * PAGE), ==, 2);
     g_assert_cmphex(get(&b, DATA + PAGE), ==, 3);
     g_assert_cmphex(get(&b, DATA + 2 * PAGE), ==, 4);
+    stop(&b);
+}
+
+/* A device asks again for some of very many pages: each costs the model time */
+static void test_order_many(void)
+{
+    const int pages = 200, kept = 64;
+    Bench b = start();
+    uint64_t root = one_page(&b, 1, 2, DATA), oks;
+    int i;
+
+    for (i = 0; i < pages; i++) {
+        map(&b, root, VA + i * PAGE, (DATA + i * PAGE) | RW);
+        g_assert_cmpuint(ats_write(&b, 1, VA + i * PAGE, 1), ==,
+                         SVADEV_STATUS_OK);
+        map(&b, root, VA + i * PAGE, (DATA + (pages + i) * PAGE) | RW);
+    }
+    flush_dev(&b, 1, 0, true);
+    flush_all_of(&b, 2, 1);
+    wait_desc(&b);
+    oks = counter(&b, "ats.ok");
+    for (i = 0; i < pages; i++) {
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + i * PAGE,
+                                  2), ==, SVADEV_STATUS_OK);
+    }
+    g_assert_cmpuint(counter(&b, "ats.ok"), ==, oks + pages - kept);
     stop(&b);
 }
 
@@ -2870,6 +2945,28 @@ static void test_time_out_others(void)
         wait_desc(&b);
     }
     g_assert_cmpint(j, >, 0);
+    stop(&b);
+}
+
+/* More invalidations than the model remembers, of devices that do not answer */
+static void test_time_out_many(void)
+{
+    Bench b = start_with(",x-wait-ns=1000");
+    uint64_t root = one_page(&b, 1, 2, DATA);
+    int i;
+
+    reaches(&b, 1, VA, DATA);
+    map(&b, root, VA, (DATA + PAGE) | RW);
+    for (i = 0; i < 300; i++) {
+        flush_gone(&b);
+    }
+    g_assert_cmphex(get(&b, VTD + IQH), ==, b.tail << 5);
+    flush_pages(&b, 2, 1, VA, 0, 0);
+    start_wait(&b);
+    qtest_clock_step(b.qts, 11 * MS);
+    g_assert_cmphex(fsts(&b), ==, FSTS_ITE);
+    set_reg(&b, FSTS, FSTS_ITE);
+    reaches(&b, 1, VA, DATA + PAGE);
     stop(&b);
 }
 
@@ -3956,6 +4053,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/evict", test_evict);
     qtest_add_func("/vtd-sva/stores", test_stores);
     qtest_add_func("/vtd-sva/stores-many", test_stores_many);
+    qtest_add_func("/vtd-sva/stores-freed", test_stores_freed);
     qtest_add_func("/vtd-sva/wait-time", test_wait_time);
     qtest_add_func("/vtd-sva/wait-seed", test_wait_seed);
     qtest_add_func("/vtd-sva/early", test_early);
@@ -3975,9 +4073,11 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/order", test_order);
     qtest_add_func("/vtd-sva/order-pages", test_order_pages);
     qtest_add_func("/vtd-sva/drain", test_drain);
+    qtest_add_func("/vtd-sva/order-many", test_order_many);
     qtest_add_func("/vtd-sva/time-out", test_time_out);
     qtest_add_func("/vtd-sva/time-out-waits", test_time_out_waits);
     qtest_add_func("/vtd-sva/time-out-others", test_time_out_others);
+    qtest_add_func("/vtd-sva/time-out-many", test_time_out_many);
     qtest_add_func("/vtd-sva/late-answer", test_late_answer);
     qtest_add_func("/vtd-sva/injected-answer", test_injected_answer);
     qtest_add_func("/vtd-sva/fetch-ahead", test_fetch_ahead);
