@@ -272,23 +272,30 @@ static bool mover_stopped(struct mover *m)
 	return __atomic_load_n(&m->stop, __ATOMIC_RELAXED);
 }
 
-/* From node to node */
+#define MOVES		16
+
+/*
+ * From node to node and back. Many moves in a call, which has the pages of all
+ * CPUs drained first: a move by itself takes no longer than its invalidation.
+ */
 static void *migrate(void *arg)
 {
+	int node[MOVES], status[MOVES];
 	struct mover *m = arg;
-	int node = 0;
+	void *page[MOVES];
 	size_t i;
 
+	for (i = 0; i < MOVES; i++) {
+		page[i] = m->p + i / 2 % m->pages * PAGE;
+		node[i] = i % 2;
+	}
 	while (!mover_stopped(m)) {
-		node = !node;
-		for (i = 0; i < m->pages; i++) {
-			void *page = m->p + i * PAGE;
-			int status = -1;
-
-			syscall(SYS_move_pages, 0, 1ul, &page, &node, &status,
-				MPOL_MF_MOVE);
-			m->moved += status == node;
-		}
+		for (i = 0; i < MOVES; i++)
+			status[i] = -1;
+		syscall(SYS_move_pages, 0, (unsigned long)MOVES, page, node,
+			status, MPOL_MF_MOVE);
+		for (i = 0; i < MOVES; i++)
+			m->moved += status[i] == node[i];
 	}
 	return NULL;
 }
@@ -347,7 +354,7 @@ enum change { BY_DONTNEED, BY_MAP_OVER, BY_MAP_FILE };
  */
 static void adds_are_seen(struct __test_metadata *_metadata,
 			  struct _test_data_sva *self, enum change change,
-			  void *(*move)(void *m))
+			  void *(*move)(void *m), unsigned int pause_us)
 {
 	int fd = memfd_create("sva", MFD_CLOEXEC);
 	struct mover m = { .pages = 2 };
@@ -388,6 +395,9 @@ static void adds_are_seen(struct __test_metadata *_metadata,
 		ASSERT_EQ(SVADEV_STATUS_OK,
 			  sva_fetch_add(&self->q, word, 1, 8));
 		lost += sva_load(word) != seen + 1;
+		/* Let the page, which the device has cached now, be moved */
+		if (pause_us)
+			usleep(rounds % 8 * pause_us);
 	}
 	ASSERT_TRUE(mover_end(&m, thread));
 	fprintf(stderr, "# %lu rounds, %lu moves\n", rounds, m.moved);
@@ -400,13 +410,33 @@ static void adds_are_seen(struct __test_metadata *_metadata,
 	close(fd);
 }
 
+/* How the device answers */
+static bool inject(unsigned int how)
+{
+	char name[SVA_PCI_NAME_LEN], path[96], text[16];
+
+	if (sva_pci_name(device[0], name))
+		return false;
+	snprintf(path, sizeof(path), "/sys/kernel/debug/svadev/%s/inject", name);
+	snprintf(text, sizeof(text), "%u", how);
+	return write_file(path, text);
+}
+
 static void adds_during_migration(struct __test_metadata *_metadata,
 				  struct _test_data_sva *self,
 				  enum change change)
 {
 	if (!two_nodes())
 		SKIP(return, "needs two NUMA nodes");
-	adds_are_seen(_metadata, self, change, migrate);
+	/*
+	 * The race is as long as the invalidation of the page that is being
+	 * moved: with a device that takes its time it shows on any host.
+	 */
+	if (USES_ATS)
+		ASSERT_TRUE(inject(SVADEV_INJECT_INV_LATE));
+	adds_are_seen(_metadata, self, change, migrate, USES_ATS ? 5000 : 0);
+	if (USES_ATS)
+		EXPECT_TRUE(inject(0));
 }
 
 TEST_F(sva, migrated_and_dontneed)
@@ -429,7 +459,7 @@ static void adds_during_reclaim(struct __test_metadata *_metadata,
 				enum change change)
 {
 	ASSERT_TRUE(reclaim_ready());
-	adds_are_seen(_metadata, self, change, reclaim_memory);
+	adds_are_seen(_metadata, self, change, reclaim_memory, 0);
 	ASSERT_TRUE(reclaim_done());
 }
 
