@@ -195,6 +195,7 @@ struct SVADevState {
     uint64_t pri_refused;
     uint64_t pri_no_credit;
     uint64_t pri_lost;
+    uint64_t pri_late;
     uint64_t pri_success;
     uint64_t pri_invalid;
     uint64_t pri_failure;

@@ -243,7 +243,7 @@ bool svadev_pri_request(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
                         uint64_t len)
 {
     SVADevState *s = q->dev;
-    uint64_t last = addr + len - 1;
+    uint64_t last = addr + len - 1, delay_ns = 0;
 
     if (s->pri_failed || !pcie_pri_enabled(PCI_DEVICE(s))) {
         return false;
@@ -253,9 +253,12 @@ bool svadev_pri_request(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
     q->page_access = access;
     q->nr_pages = MIN((last - q->page) / SVADEV_PIECE + 1, s->prg_pages);
 
+    if (s->inject & SVADEV_INJECT_LATE) {
+        delay_ns = SVADEV_LATE_NS;
+        s->pri_late++;
+    }
     /* A response never comes inside of this, but maybe before the next event */
-    svadev_queue_wait(q, SVAQ_LATE, s->inject & SVADEV_INJECT_LATE ?
-                      SVADEV_LATE_NS : 0);
+    svadev_queue_wait(q, SVAQ_LATE, delay_ns);
 
     return true;
 }

@@ -531,6 +531,7 @@ static bool svadev_register_stats(SVADevState *s, Error **errp)
         { "pri.refused", &s->pri_refused },
         { "pri.no_credit", &s->pri_no_credit },
         { "pri.lost", &s->pri_lost },
+        { "pri.late", &s->pri_late },
         { "pri.success", &s->pri_success },
         { "pri.invalid", &s->pri_invalid },
         { "pri.failure", &s->pri_failure },

@@ -201,6 +201,8 @@ TEST_F(sva, requests_late)
 	struct outcome sum = {};
 
 	inject_success(_metadata, &self->before, SVADEV_INJECT_LATE, &sum);
+	EXPECT_LT(0, sum.asked);
+	EXPECT_EQ(sum.asked, grown(&self->before.counters, "svadev0.pri.late"));
 	EXPECT_LE(sum.asked / QUEUES, sum.ms);
 }
 

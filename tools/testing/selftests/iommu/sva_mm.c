@@ -605,35 +605,56 @@ static long vmstat_read(const char *name)
 	return val;
 }
 
-/* Pages are made inaccessible for a while, to see which node uses them */
+static bool run_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return !sched_setaffinity(0, sizeof(set), &set);
+}
+
+/*
+ * Pages are made inaccessible for a while, to see which node uses them. The first
+ * one is used by the device alone, which must then ask for it.
+ */
 TEST_F(sva, numa_balancing)
 {
 	size_t pages = 1024;
 	uint8_t *p = map_pages(pages, PROT_READ | PROT_WRITE);
 	long before, enabled = number_in(BALANCING);
-	uint64_t *word = (uint64_t *)p, sum = 0, end;
+	uint64_t *word = (uint64_t *)p, sum = 0, end, asked;
 
 	ASSERT_NE(MAP_FAILED, p);
 	if (!two_nodes() || enabled < 0)
 		SKIP(return, "needs two NUMA nodes");
+	/* Only pages of another node than the process runs on are looked at */
+	ASSERT_TRUE(run_on(0));
 	memset(p, 0, pages * PAGE);
+	ASSERT_TRUE(run_on(1));
 	write_file(BALANCING_KNOBS "scan_delay_ms", "1");
 	write_file(BALANCING_KNOBS "scan_period_min_ms", "10");
 	ASSERT_TRUE(write_file(BALANCING, "1"));
 	before = vmstat_read("numa_pte_updates");
 	ASSERT_LE(0, before);
 	ASSERT_TRUE(hammer(&self->q, word));
+	ASSERT_TRUE(hammers(&self->q));
+	asked = stalls_so_far(&self->before);
 	/* The scans are made as we run */
 	end = sva_now_ms() + 2 * BOUND_MS;
 	while (sva_now_ms() < end &&
-	       vmstat_read("numa_pte_updates") < before + 3 * (long)pages)
+	       (vmstat_read("numa_pte_updates") < before + (long)pages / 2 ||
+		stalls_so_far(&self->before) == asked))
 		sum += bytes_are(p + PAGE, (pages - 1) * PAGE, 0);
 	ASSERT_TRUE(hammers(&self->q));
 	ASSERT_EQ(SVADEV_STATUS_OK, sva_end_hammer(&self->q));
 	EXPECT_LT(0, sum);
 	fprintf(stderr, "# %ld entries were made inaccessible, %lu faults\n",
-		vmstat_read("numa_pte_updates") - before, self->q.faults);
+		vmstat_read("numa_pte_updates") - before,
+		stalls_so_far(&self->before) - asked);
 	EXPECT_LT(before, vmstat_read("numa_pte_updates"));
+	EXPECT_LT(asked, stalls_so_far(&self->before))
+		TH_LOG("the device was not kept from its page");
 	EXPECT_EQ(self->q.rounds, sva_load(word));
 	EXPECT_TRUE(write_file(BALANCING, enabled ? "1" : "0"));
 	ASSERT_TRUE(device_is_quiet(&self->before));

@@ -442,6 +442,17 @@ TEST_F_TIMEOUT(sva, device_pulled, STORM_SECONDS)
 #ifdef __x86_64__
 #define PRG_PAGES	8
 
+static void expect_groups(struct __test_metadata *_metadata,
+			  const struct machine *before)
+{
+	struct sva_counters now;
+
+	ASSERT_EQ(0, sva_counters(device[0], &now));
+	EXPECT_LT(sva_delta(&before->counters, &now, "svadev1.pri.group"),
+		  sva_delta(&before->counters, &now, "svadev1.pri.req"))
+		TH_LOG("no group was of several requests");
+}
+
 /* The device asks for all pages of an operation at a time */
 TEST_F_TIMEOUT(sva, driver_unbound_groups, STORM_SECONDS)
 {
@@ -449,6 +460,7 @@ TEST_F_TIMEOUT(sva, driver_unbound_groups, STORM_SECONDS)
 		SKIP(return, "needs two svadev functions");
 	prg_pages = PRG_PAGES;
 	storm_rages(_metadata, &self->before, rounds_of(15), unbind_and_bind);
+	expect_groups(_metadata, &self->before);
 }
 
 TEST_F_TIMEOUT(sva, device_pulled_groups, STORM_SECONDS)
@@ -457,5 +469,6 @@ TEST_F_TIMEOUT(sva, device_pulled_groups, STORM_SECONDS)
 		SKIP(return, "needs two svadev functions");
 	prg_pages = PRG_PAGES;
 	pull_and_plug_storm(_metadata, &self->before, rounds_of(15));
+	expect_groups(_metadata, &self->before);
 }
 #endif
