@@ -173,6 +173,12 @@ MemTxResult smmuv3_cfg_read(SMMUv3State *s, const SMMURequest *req,
     sva->cfg_misses += !req->silent;
     if (r == MEMTX_OK) {
         sva->path_is_old |= entry && tear(s, entry, addr, buf);
+        if (!entry &&
+            g_hash_table_size(sva->cfg) >= ARM_SMMU(s)->strict_size) {
+            /* As for the TLB: only to save the host from a guest */
+            g_hash_table_remove_all(sva->cfg);
+            sva->cfg_full++;
+        }
         entry = g_new0(CachedCfg, 1);
         entry->key = key;
         entry->kind = kind;

@@ -20,6 +20,8 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/main-loop.h"
+#include "block/aio.h"
 #include "migration/blocker.h"
 #include "trace.h"
 #include "hw/misc/iommu-stats.h"
@@ -28,6 +30,9 @@
 #include "smmu-internal.h"
 
 #define MAX_SSIDSIZE 20
+
+/* Events of threads without the BQL that are not in the queue yet */
+#define MAX_LATER   1024
 
 static const PCIIOMMUOps *get_ops(const SMMUv3State *s);
 
@@ -101,6 +106,7 @@ static bool register_stats(SMMUv3State *s, Error **errp)
             { "cmd.fence", &sva->cmd_fence },
             { "cfg.hit", &sva->cfg_hits },
             { "cfg.miss", &sva->cfg_misses },
+            { "cfg.full", &sva->cfg_full },
             { "tlb.full", &bs->iotlb_full },
             { "conflict.tlb", &bs->iotlb_conflicts },
             { "stale.tlb", &bs->iotlb_stale },
@@ -355,12 +361,47 @@ static void describe_request(SMMUEventInfo *event, const SMMURequest *req,
     }
 }
 
-/* Log an event that nobody waits for: it is lost if the queue is full */
+/* An event of a request that came without the BQL */
+typedef struct SMMUv3LaterEvent {
+    SMMUv3State *s;
+    SMMUEventInfo event;
+} SMMUv3LaterEvent;
+
+static void record(SMMUv3State *s, SMMUEventInfo *event);
+
+static void record_later(void *opaque)
+{
+    SMMUv3LaterEvent *later = opaque;
+
+    qatomic_dec(&later->s->sva->nr_later);
+    record(later->s, &later->event);
+    object_unref(OBJECT(later->s));
+    g_free(later);
+}
+
+/*
+ * Log an event of a request that is not stalled: it is lost if the queue is
+ * full. Devices may do DMA from threads of their own. These must not wait for
+ * the BQL, whose holder may be waiting for them, and without it there is no
+ * interrupt.
+ */
 static void record(SMMUv3State *s, SMMUEventInfo *event)
 {
+    SMMUv3LaterEvent *later;
     SMMUQueue *q = &s->eventq;
 
     if (event->type == SMMU_EVT_NONE) {
+        return;
+    }
+    if (!bql_locked()) {
+        if (qatomic_fetch_inc(&s->sva->nr_later) >= MAX_LATER) {
+            qatomic_dec(&s->sva->nr_later);
+            return;
+        }
+        later = g_new(SMMUv3LaterEvent, 1);
+        *later = (SMMUv3LaterEvent) { .s = s, .event = *event };
+        object_ref(OBJECT(s));
+        aio_bh_schedule_oneshot(qemu_get_aio_context(), record_later, later);
         return;
     }
     if (!smmuv3_eventq_enabled(s)) {
@@ -481,10 +522,9 @@ static int translate(SMMUDevice *sdev, const SMMURequest *req, hwaddr addr,
         .perm = IOMMU_RW,
     };
 
-    smmuv3_sync_note_request(sdev, req, addr, access);
-
     qemu_mutex_lock(&s->mutex);
 
+    smmuv3_sync_note_request(sdev, req, addr, access);
     status = translate_locked(sdev, addr, access, &cfg, &event, &entry);
     if (status == SMMU_TRANS_SUCCESS) {
         out->iova = addr & ~entry->entry.addr_mask;

@@ -2364,7 +2364,7 @@ static void test_reset(void)
 static void test_full(void)
 {
     Bench b = start(SSID16 "-global arm-smmuv3.x-strict-size=8");
-    uint64_t ttb;
+    uint64_t ttb, full;
     int i;
 
     linear(&b, SID);
@@ -2380,6 +2380,14 @@ static void test_full(void)
     g_assert_cmpuint(counter(&b, "tlb.full"), ==, 1);
     map(&b, ttb, VA, 0);
     faults(&b, 1, VA, F_TRANSLATION);
+
+    /* A CD for each SSID, valid or not */
+    full = counter(&b, "cfg.full");
+    for (i = 2; i < 12; i++) {
+        faults(&b, i, VA, C_BAD_CD);
+    }
+    g_assert_cmpuint(counter(&b, "cfg.full"), >, full);
+    g_assert_cmpuint(counter(&b, "cfg.full"), <, full + 10);
     stop(&b);
 }
 
