@@ -12,19 +12,24 @@
 #include <linux/interrupt.h>
 #include <linux/iommu.h>
 #include <linux/iopoll.h>
+#include <linux/kthread.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/pci-ats.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/svadev.h>
 #include <linux/uacce.h>
+#include <linux/userfaultfd_k.h>
 #include <linux/wait.h>
-#include <linux/workqueue.h>
 
 #include <uapi/misc/uacce/svadev.h>
 
@@ -45,6 +50,9 @@
 #define SVADEV_MAX_QUEUES \
 	((SVADEV_STATS - SVADEV_QUEUE(0)) / (SVADEV_QUEUE(1) - SVADEV_QUEUE(0)))
 
+/* Faults of stopped queues of a process that may be outstanding */
+#define SVADEV_MAX_LATE_FAULTS		64
+
 enum svadev_owner {
 	SVADEV_OWNER_NONE,
 	SVADEV_OWNER_USER,
@@ -61,20 +69,28 @@ static const char * const svadev_owner_names[] = {
 
 /**
  * struct svadev_faults - page faults of a queue that the driver serves
- * @ref: references, of the queue and of @work while it is queued
- * @work: serves the fault that holds @q
+ * @ref: references, of the queue and of @task
+ * @node: in svadev_faults_list
+ * @task: thread that serves the fault of @q
+ * @wait: where @task waits for a fault, or for the end
  * @mm: address spaces of the queue
- * @lock: protects @q and keeps it from being given to another owner
+ * @lock: protects @q, which has no other owner while this is held, and @pending
  * @q: the queue, NULL once it was stopped
+ * @pending: an interrupt came that may report a fault
  *
- * Stopping a queue does not wait for @work, which may wait for a file system.
+ * Each start of a queue has a thread of its own: a fault may last as long as a
+ * file system in user space wants. Stopping the queue kills the wait and does
+ * not wait for the thread, as not all waits can be killed.
  */
 struct svadev_faults {
 	struct kref ref;
-	struct work_struct work;
+	struct list_head node;
+	struct task_struct *task;
+	wait_queue_head_t wait;
 	struct mm_struct *mm[SVADEV_QUEUE_MMS];
-	spinlock_t lock;	/* @q */
+	spinlock_t lock;	/* @q, @pending */
 	struct svadev_queue *q;
+	bool pending;
 };
 
 /**
@@ -142,7 +158,8 @@ struct svadev {
 	struct svadev_queue queues[];
 };
 
-static struct workqueue_struct *svadev_fault_wq;
+static LIST_HEAD(svadev_faults_list);
+static DEFINE_MUTEX(svadev_faults_mutex);	/* svadev_faults_list */
 static struct dentry *svadev_debugfs_root;
 static struct pci_driver svadev_pci_driver;
 
@@ -275,16 +292,47 @@ static void svadev_faults_free(struct kref *ref)
 	for (i = 0; i < SVADEV_QUEUE_MMS; i++)
 		if (faults->mm[i])
 			mmdrop(faults->mm[i]);
+	if (faults->task)
+		put_task_struct(faults->task);
 	kfree(faults);
 }
 
-/* Serves what the IOMMU core would: no stack grows, no userfaultfd is asked */
+/* Returns with the mmap_lock released */
+static vm_fault_t svadev_handle_fault(struct mm_struct *mm, unsigned long addr,
+				      unsigned int flags)
+{
+	struct vm_area_struct *vma;
+	vm_fault_t fault = VM_FAULT_SIGSEGV;
+
+	if (mmap_read_lock_killable(mm))
+		return VM_FAULT_RETRY;
+
+	vma = vma_lookup(mm, addr);
+	if (!vma || !(vma->vm_flags & (flags & FAULT_FLAG_WRITE ? VM_WRITE :
+								   VM_READ)))
+		goto out_unlock;
+
+	/* A userfaultfd is asked only by those that can wait unlocked */
+	if (!userfaultfd_armed(vma))
+		flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
+	fault = handle_mm_fault(vma, addr, flags, NULL);
+	if (fault & (VM_FAULT_RETRY | VM_FAULT_COMPLETED))
+		return fault;
+out_unlock:
+	mmap_read_unlock(mm);
+	return fault;
+}
+
+/*
+ * Serves what the IOMMU core would: no stack grows, no userfaultfd is asked.
+ * As in a CPU's fault the first try waits for the page without the mmap_lock,
+ * which the process, and the removal of the device, may need meanwhile.
+ */
 static bool svadev_serve_fault(struct mm_struct *mm, unsigned long addr,
 			       bool write)
 {
 	unsigned int flags = FAULT_FLAG_REMOTE | FAULT_FLAG_USER;
-	struct vm_area_struct *vma;
-	bool served = false;
+	vm_fault_t fault;
 
 	/* After the last mmput() there is nothing left to bring in */
 	if (!mmget_not_zero(mm))
@@ -292,14 +340,12 @@ static bool svadev_serve_fault(struct mm_struct *mm, unsigned long addr,
 
 	if (write)
 		flags |= FAULT_FLAG_WRITE;
-	mmap_read_lock(mm);
-	vma = vma_lookup(mm, addr);
-	if (vma && vma->vm_flags & (write ? VM_WRITE : VM_READ))
-		served = !(handle_mm_fault(vma, addr, flags, NULL) &
-			   VM_FAULT_ERROR);
-	mmap_read_unlock(mm);
+	do {
+		fault = svadev_handle_fault(mm, addr, flags);
+		flags |= FAULT_FLAG_TRIED;
+	} while (fault & VM_FAULT_RETRY && !fatal_signal_pending(current));
 	mmput(mm);
-	return served;
+	return !(fault & (VM_FAULT_ERROR | VM_FAULT_RETRY));
 }
 
 /* The PASID of a kernel user may have any of them by now */
@@ -316,15 +362,14 @@ static bool svadev_serve_fault_of(struct svadev_faults *faults,
 	return served;
 }
 
-static void svadev_fault_work(struct work_struct *work)
+static void svadev_serve_queue(struct svadev_faults *faults)
 {
-	struct svadev_faults *faults = container_of(work, struct svadev_faults,
-						    work);
 	bool held = false, served;
 	unsigned long addr = 0;
 	u32 state, low = 0;
 
 	spin_lock_irq(&faults->lock);
+	faults->pending = false;
 	if (faults->q) {
 		state = readl(faults->q->ctrl + SVADEV_Q_STATE);
 		held = (state & SVADEV_Q_STATE_HELD) &&
@@ -334,34 +379,73 @@ static void svadev_fault_work(struct work_struct *work)
 		addr |= (u64)readl(faults->q->ctrl + SVADEV_Q_FAULT_HI) << 32;
 	}
 	spin_unlock_irq(&faults->lock);
+	if (!held)
+		return;
 
-	if (held) {
-		served = svadev_serve_fault_of(faults, addr,
-					       low & SVADEV_Q_FAULT_WRITE);
+	served = svadev_serve_fault_of(faults, addr,
+				       low & SVADEV_Q_FAULT_WRITE);
 
-		/* The queue may have another owner by now */
-		spin_lock_irq(&faults->lock);
-		if (faults->q)
-			writel(served ? SVADEV_Q_RESUME_RETRY :
-					SVADEV_Q_RESUME_FAIL,
-			       faults->q->ctrl + SVADEV_Q_RESUME);
-		spin_unlock_irq(&faults->lock);
+	/* The queue may have another owner by now */
+	spin_lock_irq(&faults->lock);
+	if (faults->q)
+		writel(served ? SVADEV_Q_RESUME_RETRY : SVADEV_Q_RESUME_FAIL,
+		       faults->q->ctrl + SVADEV_Q_RESUME);
+	spin_unlock_irq(&faults->lock);
+}
+
+static int svadev_fault_thread(void *data)
+{
+	struct svadev_faults *faults = data;
+
+	allow_kernel_signal(SIGKILL);
+	while (READ_ONCE(faults->q)) {
+		svadev_serve_queue(faults);
+		wait_event_idle(faults->wait, READ_ONCE(faults->pending) ||
+					      !READ_ONCE(faults->q));
 	}
+
+	mutex_lock(&svadev_faults_mutex);
+	list_del(&faults->node);
+	mutex_unlock(&svadev_faults_mutex);
 	kref_put(&faults->ref, svadev_faults_free);
+	module_put_and_kthread_exit(0);
+}
+
+/*
+ * A process that restarts its queues while their pages do not come would have
+ * ever more threads.
+ */
+static bool svadev_has_late_faults(struct mm_struct *mm)
+{
+	struct svadev_faults *faults;
+	unsigned int n = 0;
+
+	lockdep_assert_held(&svadev_faults_mutex);
+
+	list_for_each_entry(faults, &svadev_faults_list, node)
+		n += faults->mm[0] == mm && !READ_ONCE(faults->q);
+	return n >= SVADEV_MAX_LATE_FAULTS;
 }
 
 /* Called before the queue is enabled */
 static int svadev_start_faults(struct svadev_queue *q)
 {
 	struct svadev_faults *faults;
+	struct task_struct *task;
 	unsigned int i;
+	int ret;
 
+	/* Of the thread, which may run for longer than the device is there */
+	if (!try_module_get(THIS_MODULE))
+		return -ENODEV;
+
+	ret = -ENOMEM;
 	faults = kzalloc(sizeof(*faults), GFP_KERNEL);
 	if (!faults)
-		return -ENOMEM;
+		goto out_put_module;
 
 	kref_init(&faults->ref);
-	INIT_WORK(&faults->work, svadev_fault_work);
+	init_waitqueue_head(&faults->wait);
 	spin_lock_init(&faults->lock);
 	faults->q = q;
 	for (i = 0; i < SVADEV_QUEUE_MMS; i++) {
@@ -370,12 +454,36 @@ static int svadev_start_faults(struct svadev_queue *q)
 			mmgrab(faults->mm[i]);
 	}
 
+	mutex_lock(&svadev_faults_mutex);
+	ret = -EBUSY;
+	if (svadev_has_late_faults(faults->mm[0]))
+		goto out_unlock;
+
+	task = kthread_create(svadev_fault_thread, faults, "svadev-fault/%u",
+			      q->index);
+	ret = PTR_ERR_OR_ZERO(task);
+	if (ret)
+		goto out_unlock;
+	faults->task = get_task_struct(task);
+	list_add(&faults->node, &svadev_faults_list);
+	mutex_unlock(&svadev_faults_mutex);
+
 	spin_lock_irq(&q->lock);
 	q->faults = faults;
 	spin_unlock_irq(&q->lock);
+	kref_get(&faults->ref);
+	wake_up_process(task);
 	return 0;
+
+out_unlock:
+	mutex_unlock(&svadev_faults_mutex);
+	kref_put(&faults->ref, svadev_faults_free);
+out_put_module:
+	module_put(THIS_MODULE);
+	return ret;
 }
 
+/* What the thread serves still is not for this queue, nor for its next owner */
 static void svadev_stop_faults(struct svadev_queue *q)
 {
 	struct svadev_faults *faults;
@@ -388,8 +496,10 @@ static void svadev_stop_faults(struct svadev_queue *q)
 		return;
 
 	spin_lock_irq(&faults->lock);
-	faults->q = NULL;
+	WRITE_ONCE(faults->q, NULL);
 	spin_unlock_irq(&faults->lock);
+	send_sig(SIGKILL, faults->task, 1);
+	wake_up(&faults->wait);
 	kref_put(&faults->ref, svadev_faults_free);
 }
 
@@ -400,9 +510,10 @@ static void svadev_queue_fault(struct svadev_queue *q)
 	if (!q->faults || !(readl(q->ctrl + SVADEV_Q_STATE) &
 			    SVADEV_Q_STATE_HELD))
 		return;
-	kref_get(&q->faults->ref);
-	if (!queue_work(svadev_fault_wq, &q->faults->work))
-		kref_put(&q->faults->ref, svadev_faults_free);
+	spin_lock(&q->faults->lock);
+	WRITE_ONCE(q->faults->pending, true);
+	spin_unlock(&q->faults->lock);
+	wake_up(&q->faults->wait);
 }
 
 static irqreturn_t svadev_irq(int irq, void *data)
@@ -657,9 +768,13 @@ static void svadev_uacce_put_queue(struct uacce_queue *uq)
 static int svadev_uacce_start_queue(struct uacce_queue *uq)
 {
 	struct svadev_queue *q = uq->priv;
+	struct svadev *sd = q->sd;
 	int ret;
 
-	if (!uq->uacce->iopf) {
+	if (!sd->iopf) {
+		/* Nothing else reports what the queue misses */
+		if (!sd->user_ats || !sd->pdev->ats_enabled)
+			return -EOPNOTSUPP;
 		ret = svadev_start_faults(q);
 		if (ret)
 			return ret;
@@ -669,7 +784,7 @@ static int svadev_uacce_start_queue(struct uacce_queue *uq)
 	q->uq = uq;
 	spin_unlock_irq(&q->lock);
 
-	ret = svadev_hw_enable(q, uq->pasid, q->sd->user_ats);
+	ret = svadev_hw_enable(q, uq->pasid, sd->user_ats);
 	if (ret)
 		svadev_stop_faults(q);
 	return ret;
@@ -1165,7 +1280,7 @@ static int svadev_init_uacce(struct svadev *sd)
 	struct uacce_interface interface = {
 		.name = SVADEV_NAME,
 		.flags = UACCE_DEV_SVA,
-		.serves_faults = true,
+		.serves_faults = pci_ats_supported(sd->pdev),
 		.ops = &svadev_uacce_ops,
 	};
 	struct uacce_device *uacce;
@@ -1293,18 +1408,10 @@ static int __init svadev_init(void)
 {
 	int ret;
 
-	/* Any number at a time, as one may wait for another process */
-	svadev_fault_wq = alloc_workqueue(SVADEV_NAME, WQ_UNBOUND,
-					  WQ_UNBOUND_MAX_ACTIVE);
-	if (!svadev_fault_wq)
-		return -ENOMEM;
-
 	svadev_debugfs_root = debugfs_create_dir(SVADEV_NAME, NULL);
 	ret = pci_register_driver(&svadev_pci_driver);
-	if (ret) {
+	if (ret)
 		debugfs_remove(svadev_debugfs_root);
-		destroy_workqueue(svadev_fault_wq);
-	}
 	return ret;
 }
 module_init(svadev_init);
@@ -1313,7 +1420,6 @@ static void __exit svadev_exit(void)
 {
 	pci_unregister_driver(&svadev_pci_driver);
 	debugfs_remove(svadev_debugfs_root);
-	destroy_workqueue(svadev_fault_wq);
 }
 module_exit(svadev_exit);
 

@@ -51,6 +51,9 @@ static int device[SVA_MAX_DEVICES];
 static int devices;
 static int narrow_device = -1;
 
+/* One beside these for which the kernel cannot do SVA, or -1 */
+static int plain_device = -1;
+
 /* Functions of one device, which share a group */
 static int function[SVA_MAX_DEVICES];
 static int functions;
@@ -365,6 +368,8 @@ static inline void find_devices(void)
 			function[functions++] = found[i];
 		else if (sva_pasid_bits(found[i]) <= NARROW_PASID_BITS)
 			narrow_device = found[i];
+		else if (devices && !sva_capable(found[i]))
+			plain_device = found[i];
 		else
 			device[devices++] = found[i];
 	}

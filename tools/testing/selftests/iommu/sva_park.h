@@ -13,14 +13,16 @@
 #define PARK_DIR	"/tmp/park"
 #define PARK_FILE	PARK_DIR "/file"
 #define PARK_FUSECTL	"/tmp/fusectl"
+#ifndef PARK_PAGES
 #define PARK_PAGES	4
+#endif
 #define PARK_BYTE	7
 
 /* "Function not implemented": FUSE does not ask for it again */
 #define PARK_NOT_THERE	38
 
 /* Reads that can wait at a time, and the largest message of the kernel */
-#define PARK_READS	16
+#define PARK_READS	(PARK_PAGES < 16 ? 16 : PARK_PAGES)
 #define PARK_MESSAGE	(FUSE_MIN_READ_BUFFER + 65536)
 
 /*
