@@ -126,27 +126,43 @@ TEST_F(sva, kill_with_dma_in_flight)
 	EXPECT_TRUE(successor_is_alone());
 }
 
+/* No page fault of any device is being served */
+static bool faults_are_answered(void)
+{
+	struct sva_counters now;
+	int i;
+
+	if (sva_counters(device[0], &now))
+		return false;
+	for (i = 0; i < now.n; i++)
+		if (now.c[i].val && (strstr(now.c[i].name, ".stall.now") ||
+				     strstr(now.c[i].name, ".prq.now")))
+			return false;
+	return true;
+}
+
+/* The mapping that only one process may have is free, and mapped again */
+static bool queue_is_mapped(struct sva_queue *q)
+{
+	q->page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, q->fd, 0);
+	return q->page != MAP_FAILED || errno != EEXIST;
+}
+
 /* Holds the file of a queue whose address space is gone. Does not return. */
 static void heir_of_queue(struct sva_queue *q, uint8_t *p, struct gate *go)
 {
 	struct sva_counters before, after;
 	uint8_t *mine;
-	int i;
 
 	CHECK(gate_wait(go));
 
 	/*
-	 * What the device was at has ended, and not well. A fault that was being
-	 * handled keeps the address space for a while, and with it the mapping
-	 * that only one process may have.
+	 * What the device was at has ended, and not well. Until the last fault is
+	 * answered its handler keeps the address space, and with it the mapping;
+	 * then a work item frees them, see mmput_async().
 	 */
-	for (i = 0; i < 1000; i++) {
-		q->page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
-			       q->fd, 0);
-		if (q->page != MAP_FAILED || errno != EEXIST)
-			break;
-		usleep(1000);
-	}
+	CHECK(SOON(faults_are_answered()));
+	CHECK(SOON(queue_is_mapped(q)));
 	CHECK(q->page != MAP_FAILED);
 	CHECK(sva_wait(q) == SVADEV_STATUS_FAULT);
 
