@@ -65,7 +65,8 @@ static const char * const svt_forbidden[] = {
 
 static const char * const svt_forbidden[] = {
 	"smmu.stale.tlb", "smmu.stale.cfg", "smmu.late.tlb", "smmu.late.cfg",
-	"svadev0.stale.atc", "svadev0.cfg.order", "smmu.evt.lost",
+	"svadev0.stale.atc", "svadev0.late.atc", "svadev0.cfg.order",
+	"smmu.evt.lost",
 	"smmu.cmd.bad",
 	"smmu.resume.unknown", "smmu.evt.c_bad_streamid", "smmu.evt.f_ste_fetch",
 	"smmu.evt.c_bad_ste", "smmu.evt.f_stream_dis", "smmu.evt.f_cd_fetch",

@@ -4,11 +4,11 @@
  * Translation requests, the check of translated requests, CMD_ATC_INV and its
  * time-out (IHI 0070, 3.9.1, 4.5.1, 4.7.3). ATS is on with the property ats.
  *
- * A function takes a while to answer an invalidation, and its cache keeps what is
- * to be invalidated until then. A CMD_SYNC waits for all answers, or until one is
- * given up, x-timeout-ns after the invalidation was sent; sooner if no function is
- * there. Then it fails, and those of the others that have not been answered are
- * not waited for any more.
+ * A function takes a while to answer an invalidation, and its cache keeps what
+ * is to be invalidated until then. A CMD_SYNC waits for all answers, or until
+ * one is given up, x-timeout-ns after the invalidation was sent; sooner if no
+ * function is there. Then it fails, and those of the others that have not been
+ * answered are not waited for any more.
  *
  * Limits: no PRI, no split-stage ATS (IDR0.NS1ATS is 1), no PASID on translated
  * requests (IDR3.PASIDTT is 0). The fields R, W, X, PRIV and Span of
@@ -107,6 +107,7 @@ bool smmuv3_ats_realize(SMMUv3State *s, Error **errp)
     ats = s->sva->ats = g_new0(SMMUv3ATS, 1);
     QLIST_INIT(&ats->notifiers);
     QTAILQ_INIT(&ats->sent);
+    iommu_inv_set_settled(ARM_SMMU(s)->primary_bus, &ARM_SMMU(s)->settled_ns);
     ats->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, atc_timer_expired, s);
     iommu_choice_init(&ats->answer, s->seed, "smmuv3.answer", 0);
     iommu_choice_init(&ats->lost, s->seed, "smmuv3.atc", 0);

@@ -247,7 +247,7 @@ bool smmuv3_sync_defer(SMMUv3State *s, const Cmd *cmd)
     return true;
 }
 
-/* Keep a request, to be repeated by smmuv3_sync_refill(). With the mutex held. */
+/* Keep a request, to be repeated by smmuv3_sync_refill(). The mutex is held. */
 void smmuv3_sync_note_request(SMMUDevice *sdev, const SMMURequest *req,
                               hwaddr addr, IOMMUAccessFlags access)
 {

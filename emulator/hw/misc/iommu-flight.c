@@ -1,6 +1,6 @@
 /*
- * DMA that is translated, and has not reached memory yet, and how long a device
- * takes to answer an invalidation of its TLB.
+ * DMA that is translated, and has not reached memory yet, how long a device
+ * takes to answer an invalidation of its TLB, and what it must not use any more.
  *
  * A device that translates an address and accesses memory in one step never
  * has an access in flight, so software that does not wait for the end of an
@@ -17,6 +17,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/timer.h"
 #include "hw/misc/iommu-flight.h"
+#include "hw/pci/pci.h"
 
 /* Protected by the BQL, newest first */
 static QLIST_HEAD(, IOMMUFlight) flights = QLIST_HEAD_INITIALIZER(flights);
@@ -24,6 +25,9 @@ static uint64_t last_number = 1;
 
 /* PCIDevice -> int64_t, of those that do not answer at once */
 static GHashTable *answers;
+
+/* PCIBus -> const int64_t, or NULL if there are two IOMMUs */
+static GHashTable *settled;
 
 void iommu_flight_begin(IOMMUFlight *flight, unsigned int kinds,
                         int64_t end_ns)
@@ -92,4 +96,29 @@ int64_t iommu_inv_answer_ns(PCIDevice *dev)
     const int64_t *ns = answers ? g_hash_table_lookup(answers, dev) : NULL;
 
     return ns ? *ns : 0;
+}
+
+void iommu_inv_set_settled(PCIBus *bus, const int64_t *settled_ns)
+{
+    if (!settled) {
+        settled = g_hash_table_new(NULL, NULL);
+    }
+    if (g_hash_table_contains(settled, bus)) {
+        settled_ns = NULL;
+    }
+    g_hash_table_insert(settled, bus, (void *)settled_ns);
+}
+
+bool iommu_inv_is_late(PCIDevice *dev, int64_t *differs_ns)
+{
+    const int64_t *ns = settled ? g_hash_table_lookup(settled,
+                                      pci_device_root_bus(dev)) : NULL;
+
+    assert(bql_locked());
+
+    if (!*differs_ns) {
+        *differs_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+        return false;
+    }
+    return ns && *differs_ns < *ns;
 }

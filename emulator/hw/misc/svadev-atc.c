@@ -4,7 +4,8 @@
  * An entry is kept until the IOMMU tells the function to drop it, or ATS is
  * disabled; nothing is evicted. What does not fit is counted, used once and
  * not cached. Every hit is compared with the tables in memory, and counted
- * as stale if these do not grant it any more. An audit compares all entries.
+ * as stale if these do not grant it any more; as late if that was found before
+ * the IOMMU completed what should have ended it. An audit compares all entries.
  *
  * Invalidations and page responses come by PASID. The function has a space
  * for each PASID that it uses by ATS, which lasts as long as it caches
@@ -30,6 +31,7 @@ typedef struct ATCEntry {
     hwaddr pa;
     hwaddr mask;
     IOMMUAccessFlags perm;
+    int64_t differs_ns;     /* since the tables do not grant it, or 0 */
 } ATCEntry;
 
 /* The size and the mode fit below the smallest page */
@@ -226,13 +228,19 @@ static bool atc_is_valid(const SVASpace *space, const ATCEntry *e,
 }
 
 /* After software changed the tables, a hit is right until it has invalidated */
-static void atc_check(const SVASpace *space, uint64_t addr, const ATCEntry *e)
+static void atc_check(const SVASpace *space, uint64_t addr, ATCEntry *e)
 {
     SVADevState *s = space->dev;
     hwaddr mask;
 
-    if (!atc_is_valid(space, e, addr, &mask)) {
+    if (atc_is_valid(space, e, addr, &mask)) {
+        /* An entry may be larger than the pages that are mapped now */
+        if (mask >= e->mask) {
+            e->differs_ns = 0;
+        }
+    } else {
         s->atc_stale++;
+        s->atc_late += iommu_inv_is_late(PCI_DEVICE(s), &e->differs_ns);
         trace_svadev_atc_stale(space->pasid, addr, e->pa | (addr & e->mask),
                                e->perm);
     }
@@ -270,7 +278,10 @@ void svadev_atc_audit(void *opaque)
     while (g_hash_table_iter_next(&spaces, NULL, &space)) {
         g_hash_table_iter_init(&entries, ((SVASpace *)space)->atc);
         while (g_hash_table_iter_next(&entries, NULL, &e)) {
-            s->atc_left += !atc_entry_is_valid(space, e);
+            if (!atc_entry_is_valid(space, e)) {
+                s->atc_left++;
+                iommu_inv_is_late(PCI_DEVICE(s), &((ATCEntry *)e)->differs_ns);
+            }
         }
     }
 }

@@ -187,6 +187,7 @@ struct SVADevState {
     uint64_t atc_overflow;
     uint64_t atc_ahead;
     uint64_t atc_stale;
+    uint64_t atc_late;
     uint64_t atc_left;
     uint64_t pri_req;
     uint64_t pri_group;

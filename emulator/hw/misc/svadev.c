@@ -523,6 +523,7 @@ static bool svadev_register_stats(SVADevState *s, Error **errp)
         { "atc.overflow", &s->atc_overflow },
         { "atc.ahead", &s->atc_ahead },
         { "stale.atc", &s->atc_stale },
+        { "late.atc", &s->atc_late },
         { "left.atc", &s->atc_left },
         { "pri.req", &s->pri_req },
         { "pri.group", &s->pri_group },

@@ -662,6 +662,41 @@ static void test_refill(void)
     stop(&b);
 }
 
+/*
+ * A hit is late if the entry was found to differ long before the last CMD_SYNC.
+ * A descriptor is stored at most one second before the CMD_SYNC behind it.
+ */
+static void test_late(void)
+{
+    Bench b = start_ats();
+    uint64_t late;
+
+    works(&b, PASID, VA);
+    map(&b, PASID, VA, 0);
+    works(&b, PASID, VA);
+    cmd(&b, TLBI_NH_ALL, 0, 0, 0);
+    cmd_sync(&b);
+    works(&b, PASID, VA);
+    g_assert_cmpuint(dev_counter(&b, "stale.atc"), ==, 2);
+    g_assert_cmpuint(dev_counter(&b, "late.atc"), ==, 0);
+
+    qtest_clock_step(b.qts, 1100000000);
+    works(&b, PASID, VA);
+    g_assert_cmpuint(dev_counter(&b, "late.atc"), ==, 0);
+    cmd_sync(&b);
+    works(&b, PASID, VA);
+    g_assert_cmpuint(dev_counter(&b, "late.atc"), ==, 1);
+
+    /* It is granted again */
+    map(&b, PASID, VA, (DATA + PAGE) | PTE_RW);
+    works(&b, PASID, VA);
+    map(&b, PASID, VA, 0);
+    late = dev_counter(&b, "late.atc");
+    works(&b, PASID, VA);
+    g_assert_cmpuint(dev_counter(&b, "late.atc"), ==, late);
+    stop(&b);
+}
+
 /* ATS is off in the function: UR, which is an answer */
 static void test_unsupported(void)
 {
@@ -968,6 +1003,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-ats/translated", test_translated);
     qtest_add_func("/smmuv3-ats/inval", test_inval);
     qtest_add_func("/smmuv3-ats/refill", test_refill);
+    qtest_add_func("/smmuv3-ats/late", test_late);
     qtest_add_func("/smmuv3-ats/unsupported", test_unsupported);
     qtest_add_func("/smmuv3-ats/timeout", test_timeout);
     qtest_add_func("/smmuv3-ats/answer-late", test_answer_late);

@@ -1,6 +1,6 @@
 /*
- * DMA that is translated, and has not reached memory yet, and how long a device
- * takes to answer an invalidation of its TLB.
+ * DMA that is translated, and has not reached memory yet, how long a device
+ * takes to answer an invalidation of its TLB, and what it must not use any more.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -68,6 +68,29 @@ uint64_t iommu_flight_mark(void);
  * Returns: true if they have, or were dropped
  */
 bool iommu_flight_over(uint64_t mark, unsigned int kinds, int64_t *again_ns);
+
+/**
+ * iommu_inv_set_settled: say where an IOMMU keeps what it has invalidated
+ *
+ * @bus: the root bus whose functions it translates for. Of two IOMMUs of one bus
+ *   nothing is known.
+ *
+ * @settled_ns: what differed from memory at this time of QEMU_CLOCK_VIRTUAL has
+ *   been invalidated, and the completion was signalled. Never freed.
+ */
+void iommu_inv_set_settled(PCIBus *bus, const int64_t *settled_ns);
+
+/**
+ * iommu_inv_is_late: the TLB of a device has used an entry that is not granted
+ *
+ * @dev: the device
+ *
+ * @differs_ns: when the entry was first found not to be granted, 0 if never
+ *   before; set then
+ *
+ * Returns: true if software must have invalidated it by now
+ */
+bool iommu_inv_is_late(PCIDevice *dev, int64_t *differs_ns);
 
 /* A device does not answer invalidations of its TLB */
 #define IOMMU_INV_NEVER (-1)
