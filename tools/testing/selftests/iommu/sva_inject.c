@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Page requests that go wrong, groups of more than one page, translations that
- * are never used, and invalidations that are answered late.
+ * Page requests that go wrong, groups of more than one page, and translations that
+ * are never used.
  *
  * Queues work on memory that was not touched before, while the device asks for
  * eight pages at a time and sends its requests late, never, twice, without their
@@ -36,9 +36,6 @@
 /* Of a process, beside one that asks for pages that it does not have */
 #define FILLS		200
 
-/* Of the device, after SVADEV_INJECT_INV_LATE, less what clocks may differ by */
-#define ANSWER_MS	95
-
 /* Unmaps beside a function that does not answer, for each of two in that role */
 #define SILENT_ROUNDS	24
 
@@ -48,21 +45,9 @@
 
 #define LEN		(PAGES * PAGE)
 
-static bool knob_of(int number, const char *file, unsigned int val)
-{
-	char name[SVA_PCI_NAME_LEN], path[128], text[16];
-
-	if (sva_pci_name(number, name))
-		return false;
-	snprintf(path, sizeof(path), "/sys/kernel/debug/svadev/%s/%s", name,
-		 file);
-	snprintf(text, sizeof(text), "%u", val);
-	return write_file(path, text);
-}
-
 static bool knob(const char *file, unsigned int val)
 {
-	return knob_of(device[0], file, val);
+	return svadev_knob(device[0], file, val);
 }
 
 static uint64_t grown(const struct sva_counters *before, const char *name)
@@ -385,46 +370,6 @@ TEST_F(sva, translations_ahead)
 	EXPECT_LT(0, grown(&self->before.counters, "svadev0.atc.ahead"));
 }
 
-/* While the device takes its time its page is neither freed nor used again */
-TEST_F(sva, invalidations_late)
-{
-	uint64_t *p, start, took;
-	struct sva_queue busy;
-	uint8_t *next;
-	int round;
-
-	ASSERT_EQ(0, sva_open(device[0], &busy));
-	for (round = 0; round < ROUNDS; round++) {
-		p = (uint64_t *)map_pages(2, PROT_READ | PROT_WRITE);
-		ASSERT_NE(MAP_FAILED, (void *)p);
-		next = map_pages(PAGES, PROT_READ | PROT_WRITE);
-		ASSERT_NE(MAP_FAILED, next);
-		ASSERT_TRUE(hammer(&busy, p));
-		ASSERT_EQ(SVADEV_STATUS_OK,
-			  sva_fill(&self->q, p + PAGE / 8, 2, PAGE));
-		ASSERT_TRUE(hammers(&busy));
-
-		ASSERT_TRUE(knob("inject", SVADEV_INJECT_INV_LATE));
-		start = sva_now_ms();
-		ASSERT_EQ(0, munmap(p, PAGE));
-		took = sva_now_ms() - start;
-		EXPECT_TRUE(knob("inject", 0));
-		EXPECT_LE(ANSWER_MS, took)
-			TH_LOG("munmap() returned after %lu ms", took);
-
-		/* Very likely the page that was freed is among these */
-		pattern_set(next, LEN, round);
-		EXPECT_EQ(SVADEV_STATUS_FAULT, sva_wait(&busy));
-		EXPECT_EQ(SVADEV_STATUS_FAULT, sva_fill(&self->q, p, 3, 8));
-		EXPECT_TRUE(pattern_is(next, LEN, round));
-		EXPECT_TRUE(bytes_are((uint8_t *)p + PAGE, PAGE, 2));
-		munmap(next, LEN);
-		munmap(p + PAGE / 8, PAGE);
-	}
-	sva_close(&busy);
-	ASSERT_TRUE(device_is_quiet(&self->before));
-}
-
 /*
  * While a function does not answer, the CPU that waits for it has its interrupts
  * off, for as long as the kernel goes on asking: all others belong elsewhere.
@@ -452,7 +397,7 @@ static void keep_interrupts_on_cpu_0(void)
 
 static bool silent_set(int number, bool silent)
 {
-	return knob_of(number, "inject", silent ? SVADEV_INJECT_INV_NEVER : 0);
+	return svadev_knob(number, "inject", silent ? SVADEV_INJECT_INV_NEVER : 0);
 }
 
 /* What the process that unmaps and the one that watches it share */
