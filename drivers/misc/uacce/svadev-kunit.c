@@ -22,6 +22,7 @@
 #include <linux/sizes.h>
 #include <linux/svadev.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 
 #include <uapi/misc/uacce/svadev.h>
 
@@ -2277,6 +2278,93 @@ static struct kunit_suite svadev_suite = {
 	.test_cases = svadev_cases,
 };
 
+/* The driver is unbound while a kernel user has a queue, and goes on using it */
+
+struct svt_unbind {
+	struct work_struct work;
+	struct device *dev;
+};
+
+static void svt_unbind_work(struct work_struct *work)
+{
+	device_release_driver(container_of(work, struct svt_unbind, work)->dev);
+}
+
+/* What user space sees of the function goes first */
+static bool svt_has_child(struct device *dev)
+{
+	struct device *child = device_find_any_child(dev);
+
+	put_device(child);
+	return child;
+}
+
+static void svt_unbind_queue(struct kunit *test)
+{
+	struct svadev_op op[2] = {
+		{ .op = SVADEV_OP_READ, .src = SVT_IOVA, .len = 8 },
+		{ .op = SVADEV_OP_READ, .src = SVT_IOVA, .len = 8 },
+	};
+	struct iommu_domain *domain = svt_domain(test);
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svt *svt = test->priv;
+	struct svadev_queue *q;
+	struct svt_unbind unbind;
+	struct mm_struct *mm;
+	unsigned int i;
+
+	svt_need_two_functions(test);
+	unbind.dev = &svt->pdev[1]->dev;
+	svt_attach(test, domain, 1, pasid);
+	mm = mm_alloc();
+	KUNIT_ASSERT_NOT_NULL(test, mm);
+	q = svadev_queue_get(svt->pdev[1]);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(q));
+
+	/* There is no page: its fault is reported and cannot be served */
+	KUNIT_EXPECT_EQ(test, 0, svadev_queue_serve(q, mm));
+	KUNIT_EXPECT_EQ(test, 0, svadev_queue_enable(q, pasid, true));
+	KUNIT_EXPECT_EQ(test, -EFAULT,
+			svadev_queue_run(q, &op[0], SVT_TIMEOUT_MS));
+	KUNIT_EXPECT_EQ(test, op[0].faults, 1);
+
+	INIT_WORK_ONSTACK(&unbind.work, svt_unbind_work);
+	schedule_work(&unbind.work);
+	for (i = 0; i < 1000 && svt_has_child(unbind.dev); i++)
+		msleep(10);
+	KUNIT_EXPECT_LT(test, i, 1000);
+	/* Until it is freed, too */
+	msleep(100);
+
+	KUNIT_EXPECT_EQ(test, 0, svadev_queue_enable(q, pasid, true));
+	KUNIT_EXPECT_EQ(test, -EFAULT,
+			svadev_queue_run(q, &op[1], SVT_TIMEOUT_MS));
+	KUNIT_EXPECT_EQ_MSG(test, op[1].faults, 1,
+			    "page faults are not served any more");
+
+	svt_detach(test, domain, 1, pasid);
+	svadev_queue_put(q);
+	flush_work(&unbind.work);
+	destroy_work_on_stack(&unbind.work);
+	mmput(mm);
+	/* Which uacce could not while the domain was attached */
+	iommu_dev_disable_feature(unbind.dev, IOMMU_DEV_FEAT_SVA);
+	KUNIT_EXPECT_EQ(test, 1, device_attach(unbind.dev));
+}
+
+/* On memory that is filled when it is freed */
+static struct kunit_case svadev_unbind_cases[] = {
+	KUNIT_CASE(svt_unbind_queue),
+	{}
+};
+
+static struct kunit_suite svadev_unbind_suite = {
+	.name = "svadev_unbind",
+	.init = svt_init,
+	.exit = svt_exit,
+	.test_cases = svadev_unbind_cases,
+};
+
 /* Of its own: what it shows can hang the machine. */
 static struct kunit_case svadev_gone_cases[] = {
 	KUNIT_CASE(svt_rid_unmap_gone),
@@ -2743,10 +2831,11 @@ static struct kunit_suite svadev_races_suite = {
 	.test_cases = svadev_races_cases,
 };
 
-kunit_test_suites(&svadev_suite, &svadev_gone_suite, &svadev_detach_suite,
-		  &svadev_races_suite);
+kunit_test_suites(&svadev_suite, &svadev_gone_suite, &svadev_unbind_suite,
+		  &svadev_detach_suite, &svadev_races_suite);
 #else
-kunit_test_suites(&svadev_suite, &svadev_gone_suite, &svadev_detach_suite);
+kunit_test_suites(&svadev_suite, &svadev_gone_suite, &svadev_unbind_suite,
+		  &svadev_detach_suite);
 #endif
 
 MODULE_LICENSE("GPL");
