@@ -449,7 +449,6 @@ static void complete(IntelIOMMUState *s, VTDFetched *f)
     g_autofree VTDFetched *wait = g_memdup2(f, sizeof(*f));
     VTDFetched *in_front, *next;
 
-    respond_all(s);
     QTAILQ_FOREACH_SAFE(in_front, &sva->fetched, next, next) {
         if (in_front == f) {
             break;
