@@ -1305,13 +1305,13 @@ static struct iommu_domain *svt_ready_domain(struct kunit *test)
  * struct svt_unmapper - a thread that maps pages and unmaps them at once
  * @domain: where
  * @page: is mapped at all of the addresses
- * @lock: held while something is mapped
+ * @lock: protects what @domain maps
  * @pauses: the thread does not begin anew
  */
 struct svt_unmapper {
 	struct iommu_domain *domain;
 	u8 *page;
-	struct mutex lock;
+	struct mutex lock;	/* held while something is mapped */
 	bool pauses;
 };
 

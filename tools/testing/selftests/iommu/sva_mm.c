@@ -410,8 +410,8 @@ static void adds_are_seen(struct __test_metadata *_metadata,
 	close(fd);
 }
 
-/* How the device answers */
-static bool inject(unsigned int how)
+/* How the device answers invalidations */
+static bool set_answers(unsigned int how)
 {
 	char name[SVA_PCI_NAME_LEN], path[96], text[16];
 
@@ -433,10 +433,10 @@ static void adds_during_migration(struct __test_metadata *_metadata,
 	 * moved: with a device that takes its time it shows on any host.
 	 */
 	if (USES_ATS)
-		ASSERT_TRUE(inject(SVADEV_INJECT_INV_LATE));
+		ASSERT_TRUE(set_answers(SVADEV_INJECT_INV_LATE));
 	adds_are_seen(_metadata, self, change, migrate, USES_ATS ? 5000 : 0);
 	if (USES_ATS)
-		EXPECT_TRUE(inject(0));
+		EXPECT_TRUE(set_answers(0));
 }
 
 TEST_F(sva, migrated_and_dontneed)
