@@ -10,6 +10,7 @@
  */
 #include <kunit/fail-alloc.h>
 #include <kunit/test.h>
+#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
 #include <linux/hrtimer.h>
@@ -1624,6 +1625,125 @@ static void svt_target_process_put(struct svt_target *t)
 	mmput(t->mm);
 }
 
+#ifndef CONFIG_X86
+#define SVT_EXITS		20
+
+/**
+ * struct svt_changer - a thread that changes what PASIDs lead to
+ * @svt: the case
+ * @old: detached from @pasid once, or NULL
+ * @next: if not, replace each other on @pasid until the thread is stopped
+ * @pasid: the PASID
+ * @failed: replacements that failed
+ * @done: completed when a detach has returned
+ */
+struct svt_changer {
+	struct svt *svt;
+	struct iommu_domain *old;
+	struct iommu_domain *next[2];
+	ioasid_t pasid;
+	unsigned int failed;
+	struct completion done;
+};
+
+static int svt_detaches(void *data)
+{
+	struct svt_changer *c = data;
+
+	iommu_detach_device_pasid(c->old, &c->svt->pdev[0]->dev, c->pasid);
+	complete(&c->done);
+	return 0;
+}
+
+static int svt_replaces(void *data)
+{
+	struct svt_changer *c = data;
+	unsigned int n;
+
+	for (n = 1; !kthread_should_stop(); n++)
+		c->failed += !!svt_replace(c->svt, c->next[n % 2], c->pasid);
+	return 0;
+}
+
+/*
+ * The device adds to a page of a process when that exits. The page is free then,
+ * whatever @change does at the same time: the device must not write to it.
+ * Without ATS: sva_exit tests that.
+ */
+static void svt_sva_exit(struct kunit *test, ioasid_t pasid,
+			 struct svt_changer *c, int (*change)(void *c))
+{
+	struct svadev_queue *q = svt_queue_ats(test, 0, pasid, false);
+	struct svadev_op op = {};
+	struct task_struct *task;
+	struct svt_target t;
+	struct page *page;
+	unsigned int i;
+	u64 *word;
+
+	for (i = 0; i < SVT_EXITS; i++) {
+		svt_target_process(test, &t, 0);
+		svt_attach(test, t.domain, 0, pasid);
+		kthread_use_mm(t.mm);
+		KUNIT_EXPECT_EQ(test, 1, get_user_pages_fast(SVT_IOVA, 1,
+							     FOLL_WRITE, &page));
+		kthread_unuse_mm(t.mm);
+		word = page_address(page);
+		svt_hammer(test, q, SVT_IOVA);
+		KUNIT_EXPECT_TRUE(test, svt_changes(word));
+
+		c->old = t.domain;
+		init_completion(&c->done);
+		task = kthread_run(change, c, "svt-changes");
+		KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+		usleep_range(1, 50 * i + 2);
+		mmput(t.mm);
+		*word = 0;
+		if (c->next[0]) {
+			kthread_stop(task);
+			svt_detach(test, t.domain, 0, pasid);
+		} else {
+			wait_for_completion(&c->done);
+			((struct svt *)test->priv)->nr_attached--;
+		}
+
+		KUNIT_EXPECT_EQ(test, -EFAULT,
+				svadev_queue_wait(q, &op, SVT_TIMEOUT_MS / 10));
+		KUNIT_ASSERT_EQ_MSG(test, *word, 0,
+				    "the device writes to a page of a process that has exited, in round %u",
+				    i);
+		put_page(page);
+		iommu_sva_domain_put(t.domain);
+	}
+	svt_invalidation_is_over(test);
+	KUNIT_EXPECT_EQ(test, c->failed, 0);
+}
+
+/* Whichever of the two invalidates, both wait for it. */
+static void svt_sva_exit_detaching(struct kunit *test)
+{
+	struct svt_changer c = {
+		.svt = test->priv, .pasid = svt_pasid(test, 0),
+	};
+
+	svt_sva_exit(test, c.pasid, &c, svt_detaches);
+}
+
+/* The table of the process's PASID is replaced because of its neighbour. */
+static void svt_sva_exit_replacing(struct kunit *test)
+{
+	struct svt_changer c = {
+		.svt = test->priv, .pasid = svt_pasid(test, 1),
+	};
+
+	c.next[0] = svt_ready_domain(test);
+	c.next[1] = svt_ready_domain(test);
+	svt_attach(test, c.next[0], 0, c.pasid);
+	svt_sva_exit(test, svt_pasid(test, 0), &c, svt_replaces);
+	iommu_detach_device_all_pasids(&c.svt->pdev[0]->dev);
+}
+#endif
+
 /*
  * Two functions write where two processes have a page. Without ATS, so that the
  * IOMMU alone caches their translations.
@@ -2248,6 +2368,10 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_replace_sva),
 	KUNIT_CASE(svt_replace_no_memory_once),
 	KUNIT_CASE(svt_replace_no_memory_lasting),
+#ifndef CONFIG_X86
+	KUNIT_CASE(svt_sva_exit_detaching),
+	KUNIT_CASE(svt_sva_exit_replacing),
+#endif
 	KUNIT_CASE(svt_sva_two_pasids),
 	KUNIT_CASE(svt_sva_one_pasid),
 	KUNIT_CASE(svt_sva_bound_pasid),
