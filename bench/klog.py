@@ -47,4 +47,5 @@ def bad_lines(text, expected=()):
     return [line.strip() for i, line in enumerate(lines)
             if BAD.search(line) and not NOISE.match(line)
             and not any(re.search(x, line) for x in expected)
-            and not (TRACE.search(line) and has_head(lines[max(0, i - ABOVE):i]))]
+            and not (TRACE.search(line) and
+                     has_head(lines[max(0, i - ABOVE):i]))]

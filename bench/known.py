@@ -120,7 +120,7 @@ def one(case, fault):
         return fault.failure("passes: take its line out of bench/known-faults",
                              case.name)
     if case.verdict == "skip":
-        return fault.failure(f"is skipped, and is listed in bench/known-faults\n"
+        return fault.failure(f"is skipped, and is in bench/known-faults\n"
                              f"{case.detail}", case.name)
     others = [x for x in case.complaints if not fault.matches(x)]
     unseen = fault.unseen(case.complaints)

@@ -22,7 +22,8 @@ HARNESS = re.compile(r"^# (\S+?:\d+:\w+:)(Expected )?")
 CHILD = re.compile(r"^# child, line \d+: ")
 TERMINATED = re.compile(r"^# \S+: (?:Test terminated (?!by assertion)"
                         r"|unknown status)", re.IGNORECASE)
-FRAME = re.compile(r"^# +(?:RUN|OK|FAIL) |^# \S+: Test (?:failed|terminated) ")
+FRAME = re.compile(r"^# +(?:RUN|OK|FAIL) |^# Starting "
+                   r"|^# \S+: Test (?:failed|terminated) ")
 SAID = 20                   # lines of a failure that complains of nothing
 
 

@@ -5,10 +5,11 @@
  *
  * Every case makes svadev do real DMA through the pointers of the process.
  * Whatever a case is about, at its end no cache may have an entry that differs
- * from memory, before the queue is closed and after. The IOMMU must not have used a stale one, nor reported an event
- * that is not part of a page fault, nor hold a stalled access, the device must
- * have all its queues back, the kernel must hold no more attachments, domains
- * and notifiers than before, and it must not have complained.
+ * from memory, before the queue is closed and after. The IOMMU must not have used
+ * a stale entry, nor reported an event that is not part of a page fault, nor hold
+ * a stalled access, the device must have all its queues back, the kernel must
+ * hold no more attachments, domains and notifiers than before, and it must not
+ * have complained.
  *
  * The environment narrows what a program runs:
  *   CASES     patterns of names, as of a shell, separated by commas
