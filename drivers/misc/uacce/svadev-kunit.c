@@ -13,7 +13,6 @@
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
-#include <linux/hrtimer.h>
 #include <linux/iommu.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -2564,7 +2563,7 @@ static void svt_detach_hammered(struct kunit *test)
 		KUNIT_ASSERT_GT(test, op.rounds, 0);
 	}
 	KUNIT_EXPECT_EQ_MSG(test, faults, svt_walk_faults(svt),
-			    "the device has walked by an entry that was half cleared");
+			    "the device has walked by half an entry");
 	svt_target_process_put(&t);
 }
 
@@ -2609,11 +2608,54 @@ static void svt_detach_untranslated(struct kunit *test)
 			KUNIT_ASSERT_EQ(test, -EFAULT,
 					svadev_queue_wait(q[j], &op,
 							  SVT_TIMEOUT_MS));
-		udelay(100);
+		usleep_range(100, 200);
 		late += !svt_bytes_are(page, 0);
 	}
 	KUNIT_EXPECT_EQ_MSG(test, 0, late,
 			    "the device writes to a page of what is detached");
+}
+
+#define SVT_PAGES		4
+
+/*
+ * Pages of a process take the place of others: what the device writes is in them.
+ * Their page table has another page, too, and stays.
+ */
+static void svt_process_pages(struct kunit *test)
+{
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct svadev_queue *q = svt_queue(test, 0, pasid);
+	const u64 base = SVT_IOVA + SZ_1M, size = SVT_PAGES * PAGE_SIZE;
+	unsigned int i, j, wrong = 0;
+	struct svt_target t;
+	unsigned long addr;
+	u64 val;
+
+	svt_target_process(test, &t, 0);
+	svt_attach(test, t.domain, 0, pasid);
+	KUNIT_EXPECT_EQ(test, 0, svadev_queue_serve(q, t.mm));
+	for (i = 1; i <= SVT_RACES; i++) {
+		kthread_use_mm(t.mm);
+		addr = vm_mmap(NULL, base, size, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+		for (j = 0; j < SVT_PAGES; j++)
+			wrong += !!put_user(0ULL, (u64 __user *)(base +
+								 j * PAGE_SIZE));
+		kthread_unuse_mm(t.mm);
+		KUNIT_ASSERT_EQ(test, addr, (unsigned long)base);
+
+		KUNIT_ASSERT_EQ(test, 0, svt_fill(q, base, i, size));
+		kthread_use_mm(t.mm);
+		for (j = 0; j < SVT_PAGES; j++)
+			wrong += get_user(val, (u64 __user *)(base +
+							      j * PAGE_SIZE)) ||
+				 val != i * 0x0101010101010101ULL;
+		kthread_unuse_mm(t.mm);
+	}
+	KUNIT_EXPECT_EQ_MSG(test, 0, wrong,
+			    "the device writes to pages that were unmapped");
+	svt_detach(test, t.domain, 0, pasid);
+	svt_target_process_put(&t);
 }
 
 /* A function that was detached is pulled: an unmap does not ask it. */
@@ -2661,22 +2703,20 @@ static void svt_detach_pulled(struct kunit *test)
  * struct svt_partner - a thread on another CPU that does one thing per round
  * @act: the thing
  * @svt: the case
- * @domain: the domain it is about
+ * @domain: the domains it is about
  * @pasid: the PASID it is about
- * @page: the page at SVT_IOVA of @domain
+ * @page: the page at SVT_IOVA of the first one
  * @failed: how often it has failed
- * @timer: interrupts it, somewhere
  * @go: number of the round that has begun
  * @done: number of the round that has ended
  */
 struct svt_partner {
 	void (*act)(struct svt_partner *p);
 	struct svt *svt;
-	struct iommu_domain *domain;
+	struct iommu_domain *domain[2];
 	u32 pasid;
 	u8 *page;
 	unsigned int failed;
-	struct hrtimer timer;
 	unsigned int go;
 	unsigned int done;
 };
@@ -2734,7 +2774,7 @@ static void svt_partner_wait(struct svt_partner *p)
 static void svt_act_unmap(struct svt_partner *p)
 {
 	udelay(p->go % 64 * 4);
-	iommu_unmap(p->domain, SVT_IOVA, PAGE_SIZE);
+	iommu_unmap(p->domain[0], SVT_IOVA, PAGE_SIZE);
 	/* It is the CPU's again */
 	WRITE_ONCE(*(u64 *)p->page, 0);
 }
@@ -2750,7 +2790,7 @@ static void svt_replace_unmapped(struct kunit *test, u32 pasid)
 	struct device *dev = &svt->pdev[0]->dev;
 	struct iommu_domain *next = svt_ready_domain(test);
 	struct svt_partner u = {
-		.act = svt_act_unmap, .domain = svt_ready_domain(test),
+		.act = svt_act_unmap, .domain = { svt_ready_domain(test) },
 		.page = svt_page(test),
 	};
 	unsigned int i, late = 0, failed = 0;
@@ -2769,10 +2809,10 @@ static void svt_replace_unmapped(struct kunit *test, u32 pasid)
 	task = svt_partner_start(test, &u);
 
 	for (i = 1; i <= SVT_RACES; i++) {
-		failed += !!iommu_map(u.domain, SVT_IOVA,
+		failed += !!iommu_map(u.domain[0], SVT_IOVA,
 				      virt_to_phys(u.page), PAGE_SIZE,
 				      IOMMU_READ | IOMMU_WRITE | IOMMU_CACHE);
-		failed += !!svt_replace(svt, u.domain, pasid);
+		failed += !!svt_replace(svt, u.domain[0], pasid);
 		svt_hammer(test, q, SVT_IOVA);
 		failed += !svt_changes(u.page);
 
@@ -2806,19 +2846,12 @@ static void svt_replace_unmapped_rid(struct kunit *test)
 	svt_replace_unmapped(test, SVADEV_NO_PASID);
 }
 
-static enum hrtimer_restart svt_interrupt_long(struct hrtimer *timer)
-{
-	udelay(200);
-	return HRTIMER_NORESTART;
-}
-
-/* It is interrupted, best when interrupts are enabled again */
 static void svt_act_replace(struct svt_partner *p)
 {
-	hrtimer_start(&p->timer, ns_to_ktime(p->go % 32 * 4000),
-		      HRTIMER_MODE_REL_PINNED_HARD);
-	p->failed += !!svt_replace(p->svt, p->domain, p->pasid);
-	hrtimer_cancel(&p->timer);
+	unsigned int i;
+
+	for (i = 0; i < 8; i++)
+		p->failed += !!svt_replace(p->svt, p->domain[i % 2], p->pasid);
 }
 
 /*
@@ -2830,11 +2863,9 @@ static void svt_exit_beside_replace(struct kunit *test)
 {
 	ioasid_t pasid = svt_pasid(test, 1);
 	struct svt *svt = test->priv;
-	struct iommu_domain *domain[2] = {
-		svt_ready_domain(test), svt_ready_domain(test),
-	};
 	struct svt_partner r = {
 		.act = svt_act_replace, .svt = svt, .pasid = svt_pasid(test, 0),
+		.domain = { svt_ready_domain(test), svt_ready_domain(test) },
 	};
 	struct svadev_queue *q = svt_queue_ats(test, 0, pasid, false);
 	unsigned int i, found = 0, loud = 0, failed = 0;
@@ -2842,12 +2873,10 @@ static void svt_exit_beside_replace(struct kunit *test)
 	struct task_struct *task;
 	u64 faults;
 
-	hrtimer_init(&r.timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
-	r.timer.function = svt_interrupt_long;
-	svt_attach(test, domain[0], 0, r.pasid);
+	svt_attach(test, r.domain[1], 0, r.pasid);
 	task = svt_partner_start(test, &r);
 
-	for (i = 1; i <= SVT_RACES; i++) {
+	for (i = 1; i <= 2 * SVT_RACES; i++) {
 		struct svt_target t;
 
 		svt_target_process(test, &t, 0);
@@ -2855,9 +2884,8 @@ static void svt_exit_beside_replace(struct kunit *test)
 		failed += !!svt_fill(q, SVT_IOVA, 1, 8);
 		faults = svt_recorded_faults(svt);
 
-		r.domain = domain[i % 2];
 		svt_partner_go(&r, i);
-		udelay(i % 64);
+		udelay(i % 64 * 8);
 		mmput(t.mm);
 		found += svt_fill(q, SVT_IOVA, 2, 8) != -EFAULT;
 		loud += svt_recorded_faults(svt) != faults;
@@ -2937,6 +2965,7 @@ static void svt_exit_faulting(struct kunit *test)
 }
 
 static struct kunit_case svadev_races_cases[] = {
+	KUNIT_CASE(svt_process_pages),
 	KUNIT_CASE(svt_detach_hammered),
 	KUNIT_CASE(svt_unmap_untranslated),
 	KUNIT_CASE(svt_detach_untranslated),

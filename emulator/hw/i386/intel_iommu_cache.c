@@ -22,8 +22,8 @@
  * changed them (VT-d 6.5.3.3 has software clear P and invalidate first). What
  * is not present when it begins to be read is not held, so that one that is
  * made present last is always read whole. While one that is held differs from
- * memory, what came of it may have been evicted from the other caches: a request
- * walks from the root that was read.
+ * memory, what came of it may have been evicted from the other caches: a
+ * request walks from the root that was read.
  *
  * Each hit is compared with memory. A hit that grants more than memory does,
  * or something else, is counted as stale. While software is between changing
