@@ -2867,7 +2867,10 @@ static void svt_exit_beside_replace(struct kunit *test)
 		.act = svt_act_replace, .svt = svt, .pasid = svt_pasid(test, 0),
 		.domain = { svt_ready_domain(test), svt_ready_domain(test) },
 	};
-	struct svadev_queue *q = svt_queue_ats(test, 0, pasid, false);
+	struct svadev_queue *queue[2] = {
+		svt_queue_ats(test, 0, pasid, false),
+		svt_queue_ats(test, 0, pasid, true),
+	};
 	unsigned int i, found = 0, loud = 0, failed = 0;
 	struct device *dev = &svt->pdev[0]->dev;
 	struct task_struct *task;
@@ -2876,7 +2879,8 @@ static void svt_exit_beside_replace(struct kunit *test)
 	svt_attach(test, r.domain[1], 0, r.pasid);
 	task = svt_partner_start(test, &r);
 
-	for (i = 1; i <= 2 * SVT_RACES; i++) {
+	for (i = 1; i <= SVT_RACES; i++) {
+		struct svadev_queue *q = queue[i % 2];
 		struct svt_target t;
 
 		svt_target_process(test, &t, 0);
