@@ -3724,6 +3724,34 @@ static void test_page_request_many(void)
     stop(&b);
 }
 
+/* ATS must not be disabled while a request is outstanding: cfg.order counts it */
+static void test_page_request_ats_off(void)
+{
+    Bench b = start();
+    uint64_t ats = cfg(0) + ext_cap(&b, 0, PCI_EXT_CAP_ID_ATS) + PCI_ATS_CTRL;
+    uint64_t val0, val1;
+    int i;
+
+    one_page(&b, 1, 2, DATA);
+    set_queue(&b, 0, 1, 1, PRI);
+    for (i = 0; i < 2; i++) {
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 9), ==,
+                         SVADEV_STATUS_BUSY);
+        val1 = next_request(&b, &val0);
+        if (i) {
+            qtest_writew(b.qts, ats, 0);
+        }
+        g_assert_cmpuint(dev_counter(&b, "cfg.order"), ==, i);
+        respond(&b, 1, extract64(val1, 3, 9), 1);
+        step(&b);
+        g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_FAULT);
+        qtest_writew(b.qts, ats, 0);
+        qtest_writew(b.qts, ats, PCI_ATS_CTRL_ENABLE);
+        g_assert_cmpuint(dev_counter(&b, "cfg.order"), ==, i);
+    }
+    stop(&b);
+}
+
 /* A queue that is not in memory: nothing is written there */
 static void test_page_request_mmio(void)
 {
@@ -4091,6 +4119,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/page-request-mixed", test_page_request_mixed);
     qtest_add_func("/vtd-sva/page-request-cut", test_page_request_cut);
     qtest_add_func("/vtd-sva/page-request-many", test_page_request_many);
+    qtest_add_func("/vtd-sva/page-request-ats-off", test_page_request_ats_off);
     qtest_add_func("/vtd-sva/page-request-mmio", test_page_request_mmio);
     qtest_add_func("/vtd-sva/page-request-effects",
                    test_page_request_effects);
