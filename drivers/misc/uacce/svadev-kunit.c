@@ -2454,7 +2454,7 @@ static void svt_unbind_queue(struct kunit *test)
 	INIT_WORK_ONSTACK(&unbind.work, svt_unbind_work);
 	schedule_work(&unbind.work);
 	for (i = 0; i < 1000 && svt_has_child(unbind.dev); i++)
-		msleep(10);
+		msleep(20);
 	KUNIT_EXPECT_LT(test, i, 1000);
 	/* Until it is freed, too */
 	msleep(100);

@@ -393,6 +393,11 @@ static void svadev_serve_queue(struct svadev_faults *faults)
 	spin_unlock_irq(&faults->lock);
 }
 
+static bool svadev_fault_or_end(struct svadev_faults *faults)
+{
+	return READ_ONCE(faults->pending) || !READ_ONCE(faults->q);
+}
+
 static int svadev_fault_thread(void *data)
 {
 	struct svadev_faults *faults = data;
@@ -400,8 +405,7 @@ static int svadev_fault_thread(void *data)
 	allow_kernel_signal(SIGKILL);
 	while (READ_ONCE(faults->q)) {
 		svadev_serve_queue(faults);
-		wait_event_idle(faults->wait, READ_ONCE(faults->pending) ||
-					      !READ_ONCE(faults->q));
+		wait_event_idle(faults->wait, svadev_fault_or_end(faults));
 	}
 
 	mutex_lock(&svadev_faults_mutex);
