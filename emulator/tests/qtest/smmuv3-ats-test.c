@@ -9,8 +9,7 @@
 #include "qemu/bitops.h"
 #include "qemu/bswap.h"
 #include "libqtest.h"
-#include "qobject/qdict.h"
-#include "qobject/qnum.h"
+#include "libsva.h"
 #include "hw/pci/pci_regs.h"
 #include "standard-headers/misc/svadev.h"
 
@@ -124,15 +123,7 @@ static void set_reg(Bench *b, uint32_t offset, uint32_t val)
 
 static uint64_t stat_of(Bench *b, const char *path, const char *name)
 {
-    g_autofree char *prop = g_strdup_printf("stat-%s", name);
-    QDict *r = qtest_qmp(b->qts, "{'execute': 'qom-get', 'arguments': {"
-                         "'path': %s, 'property': %s}}", path, prop);
-    uint64_t val;
-
-    g_assert(qdict_haskey(r, "return"));
-    val = qnum_get_uint(qobject_to(QNum, qdict_get(r, "return")));
-    qobject_unref(r);
-    return val;
+    return sva_stat(b->qts, path, name);
 }
 
 static uint64_t counter(Bench *b, const char *name)
@@ -305,17 +296,10 @@ static void add_cd(Bench *b, int ssid)
 static uint64_t ext_cap(Bench *b, int dev, uint16_t id)
 {
     uint64_t cfg = ECAM + ((SLOT + dev) << 15);
-    uint16_t pos = PCI_CFG_SPACE_SIZE;
-    uint32_t header;
+    uint16_t pos = sva_ext_cap(b->qts, cfg, id);
 
-    while (pos) {
-        header = qtest_readl(b->qts, cfg + pos);
-        if (PCI_EXT_CAP_ID(header) == id) {
-            return cfg + pos;
-        }
-        pos = PCI_EXT_CAP_NEXT(header);
-    }
-    g_assert_not_reached();
+    g_assert(pos);
+    return cfg + pos;
 }
 
 static void set_ats(Bench *b, int dev, bool on)
@@ -331,39 +315,20 @@ static uint64_t bars(int dev)
 
 static void setup_dev(Bench *b, int dev)
 {
-    uint64_t cfg = ECAM + ((SLOT + dev) << 15);
-
-    qtest_writel(b->qts, cfg + PCI_BASE_ADDRESS_0, bars(dev));
-    qtest_writel(b->qts, cfg + PCI_BASE_ADDRESS_2, bars(dev) + 0x800000);
-    qtest_writew(b->qts, cfg + PCI_COMMAND,
-                 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    qtest_writew(b->qts, ext_cap(b, dev, PCI_EXT_CAP_ID_PASID) +
-                 PCI_PASID_CTRL, PCI_PASID_CTRL_ENABLE | PCI_PASID_CTRL_PRIV);
+    sva_setup(b->qts, ECAM + ((SLOT + dev) << 15), bars(dev));
 }
 
 static uint64_t page_reg(uint32_t offset)
 {
-    return bars(0) + 0x800000 + offset;
+    return sva_page_reg(bars(0), 0, offset);
 }
 
 /* An operation of the first svadev, by ATS; @ssid < 0: untagged */
 static uint64_t dma_mode(Bench *b, int ssid, uint64_t op, uint64_t va,
                          uint32_t miss)
 {
-    uint64_t q = bars(0) + SVADEV_QUEUE(0);
-
-    qtest_writel(b->qts, q + SVADEV_Q_CTRL, 0);
-    qtest_writel(b->qts, q + SVADEV_Q_PASID,
-                 ssid < 0 ? 0 : SVADEV_Q_PASID_VALID | ssid);
-    qtest_writel(b->qts, q + SVADEV_Q_MODE, SVADEV_Q_MODE_ATS | miss);
-    qtest_writel(b->qts, q + SVADEV_Q_CTRL, SVADEV_Q_CTRL_ENABLE);
-
-    put(b, page_reg(SVADEV_OP), op);
-    put(b, page_reg(SVADEV_SRC), va);
-    put(b, page_reg(SVADEV_DST), va);
-    put(b, page_reg(SVADEV_LEN), 8);
-    put(b, page_reg(SVADEV_VALUE), 0x1122334455667788);
-    put(b, page_reg(SVADEV_GO), SVADEV_GO_START);
+    sva_set_queue(b->qts, bars(0), 0, ssid, SVADEV_Q_MODE_ATS | miss);
+    sva_start(b->qts, bars(0), 0, op, va, 0x1122334455667788);
     step(b);
     return get(b, page_reg(SVADEV_STATUS));
 }

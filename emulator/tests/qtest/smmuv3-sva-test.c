@@ -11,8 +11,8 @@
 #include "qemu/bswap.h"
 #include "qemu/units.h"
 #include "libqtest.h"
+#include "libsva.h"
 #include "qobject/qdict.h"
-#include "qobject/qnum.h"
 #include "hw/pci/pci_regs.h"
 #include "standard-headers/misc/svadev.h"
 
@@ -195,15 +195,7 @@ static void set_reg(Bench *b, uint32_t offset, uint32_t val)
 
 static uint64_t counter_of(Bench *b, const char *path, const char *name)
 {
-    g_autofree char *prop = g_strdup_printf("stat-%s", name);
-    QDict *r = qtest_qmp(b->qts, "{'execute': 'qom-get', 'arguments': {"
-                         "'path': %s, 'property': %s}}", path, prop);
-    uint64_t val;
-
-    g_assert(qdict_haskey(r, "return"));
-    val = qnum_get_uint(qobject_to(QNum, qdict_get(r, "return")));
-    qobject_unref(r);
-    return val;
+    return sva_stat(b->qts, path, name);
 }
 
 static uint64_t counter(Bench *b, const char *name)
@@ -412,44 +404,25 @@ static void set_cd(Bench *b, uint64_t addr, uint64_t dword0, uint64_t ttb)
 
 /* svadev */
 
+static uint64_t bars(int dev)
+{
+    return MMIO + dev * 0x1000000;
+}
+
 static uint64_t page_reg(int dev, int q, uint32_t offset)
 {
-    return MMIO + dev * 0x1000000 + 0x800000 + q * SVADEV_QUEUE_STRIDE + offset;
+    return sva_page_reg(bars(dev), q, offset);
 }
 
 static void setup_dev(Bench *b, int dev)
 {
-    uint64_t cfg = ECAM + ((SLOT + dev) << 15), bars = MMIO + dev * 0x1000000;
-    uint16_t pos = PCI_CFG_SPACE_SIZE;
-    uint32_t header;
-
-    qtest_writel(b->qts, cfg + PCI_BASE_ADDRESS_0, bars);
-    qtest_writel(b->qts, cfg + PCI_BASE_ADDRESS_2, bars + 0x800000);
-    qtest_writew(b->qts, cfg + PCI_COMMAND,
-                 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-
-    for (;;) {
-        g_assert(pos);
-        header = qtest_readl(b->qts, cfg + pos);
-        if (PCI_EXT_CAP_ID(header) == PCI_EXT_CAP_ID_PASID) {
-            break;
-        }
-        pos = PCI_EXT_CAP_NEXT(header);
-    }
-    qtest_writew(b->qts, cfg + pos + PCI_PASID_CTRL,
-                 PCI_PASID_CTRL_ENABLE | PCI_PASID_CTRL_PRIV);
+    sva_setup(b->qts, ECAM + ((SLOT + dev) << 15), bars(dev));
 }
 
 /* Enable queue @q; @ssid < 0: untagged */
 static void set_queue(Bench *b, int dev, int q, int ssid, uint32_t mode)
 {
-    uint64_t regs = MMIO + dev * 0x1000000 + SVADEV_QUEUE(q);
-
-    qtest_writel(b->qts, regs + SVADEV_Q_CTRL, 0);
-    qtest_writel(b->qts, regs + SVADEV_Q_PASID,
-                 ssid < 0 ? 0 : SVADEV_Q_PASID_VALID | ssid);
-    qtest_writel(b->qts, regs + SVADEV_Q_MODE, mode);
-    qtest_writel(b->qts, regs + SVADEV_Q_CTRL, SVADEV_Q_CTRL_ENABLE);
+    sva_set_queue(b->qts, bars(dev), q, ssid, mode);
 }
 
 static uint64_t status(Bench *b, int dev, int q)
@@ -470,12 +443,7 @@ static void step(Bench *b)
 static uint64_t start_op(Bench *b, int dev, int q, uint64_t op, uint64_t va,
                          uint64_t value)
 {
-    put(b, page_reg(dev, q, SVADEV_OP), op);
-    put(b, page_reg(dev, q, SVADEV_SRC), va);
-    put(b, page_reg(dev, q, SVADEV_DST), va);
-    put(b, page_reg(dev, q, SVADEV_LEN), 8);
-    put(b, page_reg(dev, q, SVADEV_VALUE), value);
-    put(b, page_reg(dev, q, SVADEV_GO), SVADEV_GO_START);
+    sva_start(b->qts, bars(dev), q, op, va, value);
     step(b);
     return status(b, dev, q);
 }
@@ -534,12 +502,6 @@ static void setup(Bench *b)
 /* Invalidations act at the CMD_SYNC, in order; "props" may say otherwise */
 #define TAME    "-global arm-smmuv3.x-wild=0 "
 
-/* Tests hold for any seed. It is that of the run, unless "props" set one. */
-static const char *seed(void)
-{
-    return getenv("SVA_SEED") ?: "1";
-}
-
 static Bench start_small(const char *props, int evt_log2)
 {
     Bench b = { .next_table = TABLES, .evt_log2 = evt_log2 };
@@ -548,8 +510,8 @@ static Bench start_small(const char *props, int evt_log2)
                         "-cpu cortex-a57 -m 128M -nodefaults " TAME
                         "-global arm-smmuv3.x-seed=%s %s "
                         "-device svadev,addr=%d,nr-queues=%d "
-                        "-device svadev,addr=%d,nr-queues=%d", seed(), props,
-                        SLOT, NR_QUEUES, SLOT + 1, NR_QUEUES);
+                        "-device svadev,addr=%d,nr-queues=%d", sva_seed(),
+                        props, SLOT, NR_QUEUES, SLOT + 1, NR_QUEUES);
 
     qtest_memset(b.qts, STRTAB, 0, TABLES - STRTAB);
     setup(&b);

@@ -32,8 +32,7 @@
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "libqtest.h"
-#include "qobject/qdict.h"
-#include "qobject/qnum.h"
+#include "libsva.h"
 #include "hw/pci/pci_regs.h"
 #include "standard-headers/misc/svadev.h"
 #include <sys/mman.h>
@@ -340,15 +339,7 @@ static uint32_t smmu_get(Fuzz *f, uint32_t reg)
 
 static uint64_t counter(Fuzz *f, const char *name)
 {
-    g_autofree char *prop = g_strdup_printf("stat-%s", name);
-    QDict *r = qtest_qmp(f->qts, "{'execute': 'qom-get', 'arguments': {"
-                         "'path': '/machine/smmuv3', 'property': %s}}", prop);
-    uint64_t val;
-
-    g_assert(qdict_haskey(r, "return"));
-    val = qnum_get_uint(qobject_to(QNum, qdict_get(r, "return")));
-    qobject_unref(r);
-    return val;
+    return sva_stat(f->qts, "/machine/smmuv3", name);
 }
 
 static uint64_t random_ste0(Fuzz *f)
@@ -522,25 +513,12 @@ static void random_cmds(Fuzz *f)
     smmu_set(f, CMDQ_PROD, prod & MAKE_64BIT_MASK(0, log2size + 1));
 }
 
-static uint16_t ext_cap(Fuzz *f, int dev, uint16_t id)
-{
-    uint16_t pos = PCI_CFG_SPACE_SIZE;
-
-    for (;;) {
-        uint32_t header = qtest_readl(f->qts, config(f, dev, pos));
-
-        if (PCI_EXT_CAP_ID(header) == id) {
-            return pos;
-        }
-        pos = PCI_EXT_CAP_NEXT(header);
-        g_assert(pos);
-    }
-}
-
 static void setup_dev(Fuzz *f, int dev)
 {
-    uint16_t pasid = ext_cap(f, dev, PCI_EXT_CAP_ID_PASID);
+    uint16_t pasid = sva_ext_cap(f->qts, config(f, dev, 0),
+                                 PCI_EXT_CAP_ID_PASID);
 
+    g_assert(pasid);
     qtest_writel(f->qts, config(f, dev, PCI_BASE_ADDRESS_0), ctrl(f, dev, 0));
     qtest_writel(f->qts, config(f, dev, PCI_BASE_ADDRESS_2),
                  page(f, dev, 0, 0));

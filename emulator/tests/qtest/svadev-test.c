@@ -9,6 +9,7 @@
 #include "qemu/bswap.h"
 #include "qemu/units.h"
 #include "libqtest.h"
+#include "libsva.h"
 #include "qobject/qdict.h"
 #include "hw/pci/pci_regs.h"
 #include "standard-headers/misc/svadev.h"
@@ -149,18 +150,7 @@ static void enable(Dev *d, int q, uint32_t pasid)
 
 static uint16_t ext_cap(Dev *d, uint16_t id)
 {
-    uint16_t pos = PCI_CFG_SPACE_SIZE;
-
-    while (pos) {
-        uint32_t header = qtest_readl(d->qts, d->cfg + pos);
-
-        if (PCI_EXT_CAP_ID(header) == id) {
-            return pos;
-        }
-        pos = PCI_EXT_CAP_NEXT(header);
-    }
-
-    return 0;
+    return sva_ext_cap(d->qts, d->cfg, id);
 }
 
 static uint8_t cap(Dev *d, uint8_t id)
@@ -197,8 +187,8 @@ static Dev find_dev(QTestState *qts, const Machine *machine, int n)
         .machine = machine,
         .cfg = machine->ecam + ((SLOT + n) << 15),
         .ctrl = bars,
-        .pages = bars + 0x800000,
-        .msix = bars + 0x100000,
+        .pages = bars + SVA_PAGES,
+        .msix = bars + SVA_MSIX,
     };
 
     setup_bars(&d);
@@ -991,16 +981,6 @@ static void latch(Dev *d)
     ctrl_write(d, SVADEV_STAT_LATCH, 1);
 }
 
-static uint64_t qom_counter(Dev *d, const char *path, const char *name)
-{
-    QDict *r = qtest_qmp(d->qts, "{'execute': 'qom-get', 'arguments': "
-                         "{'path': %s, 'property': %s}}", path, name);
-    uint64_t val = qdict_get_int(r, "return");
-
-    qobject_unref(r);
-    return val;
-}
-
 static uint64_t latched_counter(Dev *d, const char *name)
 {
     latch(d);
@@ -1084,9 +1064,9 @@ static void test_stats(void)
     latch(&b);
     g_assert_cmpuint(counter(&b, "svadev0.ops"), ==, 1);
 
-    g_assert_cmpuint(qom_counter(&a, "/machine/peripheral/a", "stat-bytes"),
+    g_assert_cmpuint(sva_stat(a.qts, "/machine/peripheral/a", "bytes"),
                      ==, 10000);
-    g_assert_cmpuint(qom_counter(&a, "/machine/peripheral/b", "stat-ops"), ==,
+    g_assert_cmpuint(sva_stat(a.qts, "/machine/peripheral/b", "ops"), ==,
                      1);
 
     qtest_quit(a.qts);

@@ -10,8 +10,8 @@
 #include "qemu/bitops.h"
 #include "qemu/units.h"
 #include "libqtest.h"
+#include "libsva.h"
 #include "qobject/qdict.h"
-#include "qobject/qnum.h"
 #include "hw/pci/pci_regs.h"
 #include "standard-headers/misc/svadev.h"
 
@@ -181,15 +181,7 @@ static void set_reg(Bench *b, uint32_t at, uint32_t val)
 
 static uint64_t stat_of(Bench *b, const char *path, const char *name)
 {
-    g_autofree char *prop = g_strdup_printf("stat-%s", name);
-    QDict *r = qtest_qmp(b->qts, "{'execute': 'qom-get', 'arguments': {"
-                         "'path': %s, 'property': %s}}", path, prop);
-    uint64_t val;
-
-    g_assert(qdict_haskey(r, "return"));
-    val = qnum_get_uint(qobject_to(QNum, qdict_get(r, "return")));
-    qobject_unref(r);
-    return val;
+    return sva_stat(b->qts, path, name);
 }
 
 static uint64_t counter(Bench *b, const char *name)
@@ -372,9 +364,14 @@ static uint64_t one_page(Bench *b, uint32_t pasid, uint16_t did, uint64_t pa)
 
 /* svadev */
 
+static uint64_t bars(int dev)
+{
+    return MMIO + dev * 0x1000000;
+}
+
 static uint64_t page_reg(int dev, int q, uint32_t at)
 {
-    return MMIO + dev * 0x1000000 + 0x800000 + q * SVADEV_QUEUE_STRIDE + at;
+    return sva_page_reg(bars(dev), q, at);
 }
 
 static uint64_t cfg(int dev)
@@ -384,30 +381,15 @@ static uint64_t cfg(int dev)
 
 static uint16_t ext_cap(Bench *b, int dev, uint16_t id)
 {
-    uint16_t pos = PCI_CFG_SPACE_SIZE;
-    uint32_t header;
+    uint16_t pos = sva_ext_cap(b->qts, cfg(dev), id);
 
-    while (pos) {
-        header = qtest_readl(b->qts, cfg(dev) + pos);
-        if (PCI_EXT_CAP_ID(header) == id) {
-            return pos;
-        }
-        pos = PCI_EXT_CAP_NEXT(header);
-    }
-    g_assert_not_reached();
+    g_assert(pos);
+    return pos;
 }
 
 static void setup_dev(Bench *b, int dev)
 {
-    uint64_t bars = MMIO + dev * 0x1000000;
-
-    qtest_writel(b->qts, cfg(dev) + PCI_BASE_ADDRESS_0, bars);
-    qtest_writel(b->qts, cfg(dev) + PCI_BASE_ADDRESS_2, bars + 0x800000);
-    qtest_writew(b->qts, cfg(dev) + PCI_COMMAND,
-                 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-
-    qtest_writew(b->qts, cfg(dev) + ext_cap(b, dev, PCI_EXT_CAP_ID_PASID) +
-                 PCI_PASID_CTRL, PCI_PASID_CTRL_ENABLE | PCI_PASID_CTRL_PRIV);
+    sva_setup(b->qts, cfg(dev), bars(dev));
     qtest_writew(b->qts, cfg(dev) + ext_cap(b, dev, PCI_EXT_CAP_ID_ATS) +
                  PCI_ATS_CTRL, PCI_ATS_CTRL_ENABLE);
     qtest_writel(b->qts, cfg(dev) + ext_cap(b, dev, PCI_EXT_CAP_ID_PRI) +
@@ -419,13 +401,7 @@ static void setup_dev(Bench *b, int dev)
 /* Enable queue @q; @pasid < 0: untagged */
 static void set_queue(Bench *b, int dev, int q, int pasid, uint32_t mode)
 {
-    uint64_t regs = MMIO + dev * 0x1000000 + SVADEV_QUEUE(q);
-
-    qtest_writel(b->qts, regs + SVADEV_Q_CTRL, 0);
-    qtest_writel(b->qts, regs + SVADEV_Q_PASID,
-                 pasid < 0 ? 0 : SVADEV_Q_PASID_VALID | pasid);
-    qtest_writel(b->qts, regs + SVADEV_Q_MODE, mode);
-    qtest_writel(b->qts, regs + SVADEV_Q_CTRL, SVADEV_Q_CTRL_ENABLE);
+    sva_set_queue(b->qts, bars(dev), q, pasid, mode);
 }
 
 static uint64_t status(Bench *b, int q)
@@ -446,12 +422,7 @@ static void step(Bench *b)
 static uint64_t start_op(Bench *b, int dev, int q, uint64_t op, uint64_t va,
                          uint64_t value)
 {
-    put(b, page_reg(dev, q, SVADEV_OP), op);
-    put(b, page_reg(dev, q, SVADEV_SRC), va);
-    put(b, page_reg(dev, q, SVADEV_DST), va);
-    put(b, page_reg(dev, q, SVADEV_LEN), 8);
-    put(b, page_reg(dev, q, SVADEV_VALUE), value);
-    put(b, page_reg(dev, q, SVADEV_GO), SVADEV_GO_START);
+    sva_start(b->qts, bars(dev), q, op, va, value);
     step(b);
     return get(b, page_reg(dev, q, SVADEV_STATUS));
 }
@@ -556,12 +527,6 @@ static void read_faults(Bench *b, int pasid, uint64_t va, uint8_t reason)
 
 /* The bench */
 
-/* Tests hold for any seed. It is that of the run, unless "props" set one. */
-static const char *seed(void)
-{
-    return getenv("SVA_SEED") ?: "1";
-}
-
 static Bench start_with(const char *props)
 {
     Bench b = { .next_table = TABLES };
@@ -573,8 +538,8 @@ static Bench start_with(const char *props)
                         "-device svadev,id=dev0,addr=%d,nr-queues=%d,"
                         "ats=on,pri=on "
                         "-device svadev,id=dev1,addr=%d,nr-queues=%d,"
-                        "ats=on,pri=on", firmware, seed(), seed(), props, SLOT,
-                        NR_QUEUES, SLOT + 1, NR_QUEUES);
+                        "ats=on,pri=on", firmware, sva_seed(), sva_seed(),
+                        props, SLOT, NR_QUEUES, SLOT + 1, NR_QUEUES);
 
     /* Let config space be seen */
     qtest_outl(b.qts, 0xcf8, 0x80000064);
