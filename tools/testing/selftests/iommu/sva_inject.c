@@ -44,6 +44,7 @@
 
 /* Page faults beside one, and the time for them */
 #define SILENT_FAULTS	256
+#define SILENT_FAULT_US	10000
 #define SILENT_MS	10000
 
 #define LEN		(PAGES * PAGE)
@@ -562,6 +563,8 @@ TEST_F(sva, one_response_beside_silent_function)
 	for (n = 0; n < SILENT_FAULTS && !unknown && sva_now_ms() < end; n++) {
 		failed += sva_fill(&self->q, p + n * PAGE, 1, PAGE) !=
 			  SVADEV_STATUS_OK;
+		/* The second one comes after a time-out */
+		usleep(SILENT_FAULT_US);
 		unknown = grown(&self->before.counters, "vtd.resp.unknown");
 	}
 	__atomic_store_n(&b->stop, 1, __ATOMIC_RELAXED);
