@@ -2813,6 +2813,9 @@ static void svt_replace_unmapped(struct kunit *test, u32 pasid)
 				      virt_to_phys(u.page), PAGE_SIZE,
 				      IOMMU_READ | IOMMU_WRITE | IOMMU_CACHE);
 		failed += !!svt_replace(svt, u.domain[0], pasid);
+		/* Nothing of the next one, which was used before */
+		if (!(i % 16))
+			svt_audit(test, "after a replacement");
 		svt_hammer(test, q, SVT_IOVA);
 		failed += !svt_changes(u.page);
 
