@@ -27,10 +27,11 @@ class Fault:
     case: str               # as spelled() has it
     finding: str
     patterns: tuple
+    maybe: tuple            # patterns of what a race adds in some runs
     what: str               # a user sees of it
 
     def matches(self, text):
-        return any(re.search(x, text) for x in self.patterns)
+        return any(re.search(x, text) for x in self.patterns + self.maybe)
 
     def unseen(self, texts):
         """The patterns that match none of these."""
@@ -52,14 +53,18 @@ def parse(line):
     if not found:
         raise ValueError("not 'suite machine case finding ~regex what a user "
                          "sees'")
-    suite, machines, case, finding, patterns, what = found.groups()
-    patterns = tuple(x[1:] for x in patterns.split())
-    for pattern in patterns:
+    suite, machines, case, finding, listed, what = found.groups()
+    listed = [x[1:] for x in listed.split()]
+    patterns = tuple(x for x in listed if x[0] != "~")
+    maybe = tuple(x[1:] for x in listed if x[0] == "~")
+    if not patterns or "" in maybe:
+        raise ValueError("nothing that each run shows, or an empty ~~")
+    for pattern in patterns + maybe:
         try:
             re.compile(pattern)
         except re.error as error:
             raise ValueError(f"~{pattern}: {error}") from error
-    return [Fault(suite, x, spelled(case), finding, patterns, what)
+    return [Fault(suite, x, spelled(case), finding, patterns, maybe, what)
             for x in machines.split(",")]
 
 
