@@ -34,7 +34,8 @@ ABOVE = 40                  # lines
 def has_head(above):
     """Does the end of these lines say what a backtrace below them is of?"""
     for line in reversed(above):
-        if END.search(line):
+        # What is above another backtrace was said of that one.
+        if END.search(line) or TRACE.search(line):
             return False
         if HEAD.search(line) and not NOISE.match(line):
             return True

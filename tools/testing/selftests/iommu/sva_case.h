@@ -670,7 +670,7 @@ FIXTURE_TEARDOWN(sva)
 			grown -= grown < aborted ? grown : aborted;
 
 		/* An SMMU reports the time-out as an error of the CMD_SYNC */
-		if (self->before.timed_out && !strcmp(what, "cmd.bad"))
+		if (self->before.timed_out && !strcmp(name, "smmu.cmd.bad"))
 			continue;
 
 		if (!strncmp(what, "stale.", 6) ||
