@@ -21,24 +21,29 @@ static void busy_process(struct gate *ready)
 {
 	uint8_t *p = map_pages(BUSY_PAGES, PROT_READ | PROT_WRITE);
 	size_t len = BUSY_PAGES * PAGE;
+	struct sva_op op[3] = {
+		{ .op = SVADEV_OP_FILL, .dst = p, .value = 1, .len = len,
+		  .hammer_ns = HAMMER_NS },
+		{ .op = SVADEV_OP_COPY, .src = p, .dst = p + len / 2,
+		  .len = len / 2, .hammer_ns = HAMMER_NS },
+		{ .op = SVADEV_OP_FETCH_ADD, .dst = p + len / 4, .value = 1,
+		  .len = 8, .hammer_ns = HAMMER_NS },
+	};
 	struct sva_queue q[3];
 	int i;
 
 	CHECK(p != MAP_FAILED);
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 3; i++) {
 		CHECK(!sva_open(device[i % devices], &q[i]));
-
-	CHECK(sva_submit(&q[0], &(struct sva_op){
-		.op = SVADEV_OP_FILL, .dst = p, .value = 1, .len = len,
-		.hammer_ns = HAMMER_NS }));
-	CHECK(sva_submit(&q[1], &(struct sva_op){
-		.op = SVADEV_OP_COPY, .src = p, .dst = p + len / 2,
-		.len = len / 2, .hammer_ns = HAMMER_NS }));
-	CHECK(hammer(&q[2], p + len / 4));
+		CHECK(sva_submit(&q[i], &op[i]));
+	}
 	for (;;) {
 		CHECK(!madvise(p, len, MADV_DONTNEED));
+		/* Pages may go faster than the device can use them */
 		for (i = 0; i < 3; i++)
-			CHECK(sva_busy(&q[i]));
+			CHECK(sva_busy(&q[i]) ||
+			      (sva_wait(&q[i]) == SVADEV_STATUS_RETRIES &&
+			       sva_submit(&q[i], &op[i])));
 		if (!sva_reg_read(&q[2], SVADEV_ROUNDS))
 			continue;
 		/* It has got going */

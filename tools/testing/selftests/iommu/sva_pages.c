@@ -666,8 +666,13 @@ TEST_F(sva, memory_pressure)
 	for (i = 0; i < pages; i += 64)
 		EXPECT_TRUE(bytes_are(p + i * PAGE, 64 * PAGE, i / 64 + 1));
 
+	/* Pages were taken away while it used others beside them */
+	ASSERT_TRUE(device_is_quiet(&self->before));
 	munmap(p, len);
 	ASSERT_TRUE(write_file(CGROUP "/cgroup.procs", pid));
+	for (i = 0; i < pages; i += 64)
+		ASSERT_EQ(SVADEV_STATUS_FAULT,
+			  sva_read(&self->q, p + i * PAGE, PAGE));
 	EXPECT_EQ(0, rmdir(CGROUP "/sva"));
 	EXPECT_EQ(0, umount(CGROUP));
 	EXPECT_TRUE(swap_off());
