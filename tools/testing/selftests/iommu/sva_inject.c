@@ -25,7 +25,7 @@
 #define MANY_RETRIES	UINT_MAX
 
 /* Until the queue overflows */
-#define MANY_ROUNDS	10
+#define MANY_ROUNDS	200
 
 /* Of groups, of which one of four is too long for the queue */
 #define CUTS		40
@@ -45,9 +45,12 @@
 #define SILENT_TIMEOUTS	3
 
 /* Page faults beside one, and the time for them */
-#define SILENT_FAULTS	4096
+#define SILENT_FAULTS	256
 #define SILENT_FAULT_US	10000
-#define SILENT_MS	60000
+#define SILENT_MS	5000
+/* How often: in between the kernel gets its answer, and interrupts are on */
+#define SILENT_TIMES	12
+#define SILENT_PAUSES	20
 #define SILENT_SECONDS	120
 
 #define LEN		(PAGES * PAGE)
@@ -530,7 +533,8 @@ static void unmap_silent(struct beside *b)
 	while (!sva_load(&b->stop)) {
 		p = map_pages(1, PROT_READ | PROT_WRITE);
 		CHECK(p != MAP_FAILED);
-		CHECK(sva_fill(&q, p, 1, PAGE) == SVADEV_STATUS_OK);
+		/* Its own response may be the one that is late */
+		sva_fill(&q, p, 1, PAGE);
 		__atomic_store_n(&b->silent, 1, __ATOMIC_RELAXED);
 		munmap(p, PAGE);
 	}
@@ -545,7 +549,7 @@ TEST_F_TIMEOUT(sva, one_response_beside_silent_function, SILENT_SECONDS)
 {
 	struct beside *b = beside_map();
 	uint64_t unknown = 0, end;
-	unsigned int n, failed = 0;
+	unsigned int n, times, failed = 0;
 	uint8_t *p;
 	pid_t pid;
 
@@ -561,19 +565,30 @@ TEST_F_TIMEOUT(sva, one_response_beside_silent_function, SILENT_SECONDS)
 	if (!pid)
 		unmap_silent(b);
 	ASSERT_TRUE(SOON(sva_load(&b->silent)));
-	ASSERT_TRUE(silent_set(device[1], true));
-	/* It is being asked from here on */
-	EXPECT_TRUE(SOON(grown(&self->before.counters, "vtd.dev_tlb.timeout")));
-	end = sva_now_ms() + SILENT_MS;
-	for (n = 0; n < SILENT_FAULTS && !unknown && sva_now_ms() < end; n++) {
-		failed += sva_fill(&self->q, p + n * PAGE, 1, PAGE) !=
-			  SVADEV_STATUS_OK;
-		/* The second one comes after a time-out */
-		usleep(SILENT_FAULT_US);
-		unknown = grown(&self->before.counters, "vtd.resp.unknown");
+	for (times = 0; times < SILENT_TIMES && !unknown; times++) {
+		ASSERT_TRUE(silent_set(device[1], true));
+		if (!times)
+			EXPECT_TRUE(SOON(grown(&self->before.counters,
+					       "vtd.dev_tlb.timeout")));
+		end = sva_now_ms() + SILENT_MS;
+		for (n = 0; n < SILENT_FAULTS && !unknown &&
+		     sva_now_ms() < end; n++) {
+			failed += sva_fill(&self->q, p + n * PAGE, 1, PAGE) !=
+				  SVADEV_STATUS_OK;
+			/* The second one comes after a time-out */
+			usleep(SILENT_FAULT_US);
+			unknown = grown(&self->before.counters,
+					"vtd.resp.unknown");
+		}
+		EXPECT_TRUE(silent_set(device[1], false));
+		/* For a while, or RCU complains of the CPU that has to wait */
+		for (n = 0; n < SILENT_PAUSES; n++) {
+			__atomic_store_n(&b->silent, 0, __ATOMIC_RELAXED);
+			ASSERT_TRUE(SOON(sva_load(&b->silent)));
+		}
+		ASSERT_EQ(0, madvise(p, SILENT_FAULTS * PAGE, MADV_DONTNEED));
 	}
 	__atomic_store_n(&b->stop, 1, __ATOMIC_RELAXED);
-	EXPECT_TRUE(silent_set(device[1], false));
 	EXPECT_EQ(0, wait_child(pid));
 	EXPECT_EQ(0, failed) TH_LOG("%u of %u operations failed", failed, n);
 	EXPECT_EQ(0, unknown)
