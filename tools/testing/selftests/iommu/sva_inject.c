@@ -51,7 +51,7 @@
 /* How often: in between the kernel gets its answer, and interrupts are on */
 #define SILENT_TIMES	12
 #define SILENT_PAUSES	20
-#define SILENT_SECONDS	120
+#define SILENT_SECONDS	240
 
 #define LEN		(PAGES * PAGE)
 
