@@ -1637,7 +1637,7 @@ static void svt_replace_no_memory_lasting(struct kunit *test)
 /*
  * Queues that wait for a page while their PASID is detached: accesses end by then,
  * in either way, and the device writes nothing later. In the first half of the
- * rounds there are no such pages, in the second half they come meanwhile.
+ * rounds there are no such pages, in the second half they are mapped at that time.
  *
  * Each fault is reported as one of the attachment, or it is logged, which the
  * suite does not permit. It permits that of an access behind the detach, of which

@@ -322,7 +322,7 @@ static inline void svt_attach(struct kunit *test, struct iommu_domain *domain,
 	};
 }
 
-/* At once, for those who want to hit the device in the middle of something */
+/* Without an audit, which takes time: for races with what the device does */
 static inline void svt_detach_now(struct kunit *test, struct iommu_domain *domain,
 				  unsigned int fn, ioasid_t pasid)
 {
@@ -441,7 +441,7 @@ static inline bool svt_bytes_are(const void *p, u8 byte)
 	return !memchr_inv(p, byte, PAGE_SIZE);
 }
 
-/* A queue adds 1 to the word at @dst until it is told to stop */
+/* A queue adds 1 to the word at @dst until svadev_queue_end_hammer() */
 static inline void svt_hammer(struct kunit *test, struct svadev_queue *q, u64 dst)
 {
 	struct svadev_op op = {

@@ -402,7 +402,7 @@ static void svt_exit_beside_replace(struct kunit *test)
 			    "DMA of processes that have exited");
 	KUNIT_EXPECT_EQ_MSG(test, 0, loud,
 			    "faults of processes that have exited are recorded");
-	/* Meanwhile the directory entry has changed */
+	/* The partner has changed the directory entry between store and flush */
 	svt_allow(test, ".stale.cfg");
 	/* The one that is attached now is not known to svt_detach() */
 	iommu_detach_device_all_pasids(dev);

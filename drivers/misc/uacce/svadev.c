@@ -326,7 +326,7 @@ out_unlock:
 /*
  * Serves what the IOMMU core would: no stack grows, no userfaultfd is asked.
  * As in a CPU's fault the first try waits for the page without the mmap_lock,
- * which the process, and the removal of the device, may need meanwhile.
+ * as the process, and the removal of the device, may need that lock.
  */
 static bool svadev_serve_fault(struct mm_struct *mm, unsigned long addr,
 			       bool write)

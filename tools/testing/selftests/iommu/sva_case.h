@@ -342,6 +342,12 @@ struct machine {
 #define USES_ATS	false
 #endif
 
+/* Do faults of queues go to svadev's driver? With ATS, an SMMU here has no PRI. */
+static inline bool driver_serves(const struct machine *before)
+{
+	return sva_counter(&before->counters, "smmu.ats.ok");
+}
+
 /*
  * What the kernel holds, as text: empty if it need not tell. Returns false if
  * it cannot be read.

@@ -13,11 +13,6 @@
 /* Much longer than it takes to serve a fault whose page is there */
 #define SERVED_US	500000
 
-static bool driver_serves(const struct machine *before)
-{
-	return sva_counter(&before->counters, "smmu.ats.ok");
-}
-
 /*
  * The second page of the file that sva_park.h serves. To be mapped before the
  * first one is waited for: an open() of the file waits for pages as well.
@@ -263,7 +258,7 @@ static void *map_and_unmap(void *mapped)
 	return NULL;
 }
 
-/* A process whose device waits for a page, and which maps memory meanwhile */
+/* A process that maps memory while its device waits for a page */
 static pid_t wait_and_map(struct park *park, int number)
 {
 	pid_t pid = child();
