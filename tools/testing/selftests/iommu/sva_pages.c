@@ -486,6 +486,9 @@ TEST_F(sva, collapse)
 	size_t huge = huge_size(), stride = huge / QUEUES;
 	struct sva_queue q[QUEUES];
 	uint8_t *p = map_for_huge(1);
+	/* Without IOPF an upgrade in place ends it, in some rounds */
+	int rounds = driver_serves(&self->before) ? 300 : 5;
+	bool busy = true;
 	int i, round;
 
 	ASSERT_NE(MAP_FAILED, p);
@@ -497,14 +500,15 @@ TEST_F(sva, collapse)
 	ASSERT_EQ(0, madvise(p, huge, MADV_HUGEPAGE));
 	ASSERT_TRUE(hammer_all(q, p, stride));
 
-	for (round = 0; round < 5; round++) {
+	for (round = 0; round < rounds && busy; round++) {
 		uint64_t pfn = pfn_of(p);
 
 		ASSERT_TRUE(madvise_until_done(p, huge, MADV_COLLAPSE));
 		EXPECT_EQ(huge / 1024, huge_kb(p));
 		EXPECT_NE(pfn, pfn_of(p));
 		for (i = 0; i < QUEUES; i++)
-			EXPECT_TRUE(hammers(&q[i]));
+			busy &= hammers(&q[i]);
+		EXPECT_TRUE(busy) TH_LOG("a queue has ended in round %d", round);
 		/* Split it, so that there is something to collapse */
 		ASSERT_EQ(0, madvise(p + huge - PAGE, PAGE, MADV_DONTNEED));
 		memset(p + huge - PAGE, 1, PAGE);
