@@ -75,6 +75,8 @@ struct SMMUv3ATS {
     bool doomed;            /* one since the last CMD_SYNC is never answered */
     int64_t timeout_ns;     /* when it is given up, or 0 */
     bool timed_out;         /* since the last CMD_SYNC */
+    int64_t failed_ns;      /* when a CMD_SYNC failed last */
+    int64_t settled_ns;     /* what differed then is invalidated by now */
 
     uint64_t ok;
     uint64_t fault;
@@ -107,7 +109,7 @@ bool smmuv3_ats_realize(SMMUv3State *s, Error **errp)
     ats = s->sva->ats = g_new0(SMMUv3ATS, 1);
     QLIST_INIT(&ats->notifiers);
     QTAILQ_INIT(&ats->sent);
-    iommu_inv_set_settled(ARM_SMMU(s)->primary_bus, &ARM_SMMU(s)->settled_ns);
+    iommu_inv_set_settled(ARM_SMMU(s)->primary_bus, &ats->settled_ns);
     ats->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, atc_timer_expired, s);
     iommu_choice_init(&ats->answer, s->seed, "smmuv3.answer", 0);
     iommu_choice_init(&ats->lost, s->seed, "smmuv3.atc", 0);
@@ -713,6 +715,11 @@ bool smmuv3_ats_sync_waits(SMMUv3State *s, int64_t *due_ns)
  * smmuv3_ats_sync_fails - can a CMD_SYNC not complete?
  * @s: SMMU
  *
+ * After a failure software has to invalidate again (IHI 0070, 4.7.3). Neither
+ * the same CMD_SYNC, executed again, nor that of another CPU waits for that:
+ * what the caches of functions hold is not late before software has had the
+ * time that it has from a store to a CMD_SYNC.
+ *
  * Return: true if a CMD_ATC_INV before it has timed out, once for any number of
  * them: CERROR_ATC_INV_SYNC, and the CMD_SYNC is not consumed
  */
@@ -721,11 +728,17 @@ bool smmuv3_ats_sync_fails(SMMUv3State *s)
     SMMUv3ATS *ats = s->sva->ats;
     bool fails = ats && ats->timed_out;
 
-    if (ats) {
-        ats->doomed = false;
-        ats->timeout_ns = 0;
-        ats->timed_out = false;
+    if (!ats) {
+        return false;
     }
+    if (fails) {
+        ats->failed_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    } else if (ARM_SMMU(s)->settled_ns > ats->failed_ns) {
+        ats->settled_ns = ARM_SMMU(s)->settled_ns;
+    }
+    ats->doomed = false;
+    ats->timeout_ns = 0;
+    ats->timed_out = false;
     return fails;
 }
 

@@ -830,6 +830,48 @@ static void test_answer_never(void)
     stop(&b);
 }
 
+/* A CMD_SYNC that failed, and completes when repeated, makes no entry late */
+static void test_late_failed(void)
+{
+    Bench b = start("-global arm-smmuv3.ats=on "
+                    "-global arm-smmuv3.x-timeout-ns=2000000000");
+    int i;
+
+    set_eats(&b, 1);
+    set_ats(&b, 0, true);
+    works(&b, PASID, VA);
+    map(&b, PASID, VA, 0);
+    works(&b, PASID, VA);
+    cmd(&b, TLBI_NH_ALL, 0, 0, 0);
+    inject(&b, 0, SVADEV_INJECT_INV_NEVER);
+    atc_inv(&b, SID, ATC_SSV, PASID, VA, 0);
+    cmd(&b, SYNC, 0, 0, 0);
+    for (i = 0; i < 21; i++) {
+        qtest_clock_step(b.qts, 100 * SCALE_MS);
+    }
+    expect_cmd_error(&b, CERROR_ATC_INV, false);
+    works(&b, PASID, VA);
+    g_assert_cmpuint(dev_counter(&b, "late.atc"), ==, 0);
+    cmd_wait(&b);
+    g_assert(consumed(&b) && !cmdq_error(&b));
+    works(&b, PASID, VA);
+    /* That of another CPU, before software has sent the invalidation again */
+    cmd_sync(&b);
+    works(&b, PASID, VA);
+    g_assert_cmpuint(dev_counter(&b, "late.atc"), ==, 0);
+
+    qtest_clock_step(b.qts, 1100 * SCALE_MS);
+    cmd_sync(&b);
+    works(&b, PASID, VA);
+    g_assert_cmpuint(dev_counter(&b, "late.atc"), ==, 1);
+
+    inject(&b, 0, 0);
+    atc_inv(&b, SID, ATC_SSV, PASID, VA, 0);
+    cmd_sync(&b);
+    fails(&b, PASID, VA);
+    stop(&b);
+}
+
 /* Another one that has not been answered at a time-out is not waited for */
 static void test_answer_given_up(void)
 {
@@ -973,6 +1015,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-ats/timeout", test_timeout);
     qtest_add_func("/smmuv3-ats/answer-late", test_answer_late);
     qtest_add_func("/smmuv3-ats/answer-never", test_answer_never);
+    qtest_add_func("/smmuv3-ats/late-failed", test_late_failed);
     qtest_add_func("/smmuv3-ats/answer-given-up", test_answer_given_up);
     qtest_add_func("/smmuv3-ats/answer-pulled", test_answer_pulled);
     qtest_add_func("/smmuv3-ats/hold", test_hold);
