@@ -545,8 +545,11 @@ static bool atc_inv_covers(Cmd *cmd, uint32_t pasid)
            (CMD_ATC_GLOBAL(cmd) && pasid != PCI_NO_PASID);
 }
 
-/* The function answers, and has dropped what is to be invalidated */
-static void atc_answered(SMMUv3State *s, Cmd *cmd)
+/*
+ * The function answers, and has dropped what is to be invalidated. @given_up:
+ * the CMD_SYNC behind it has failed already, and no other one waits.
+ */
+static void atc_answered(SMMUv3State *s, Cmd *cmd, bool given_up)
 {
     PCIDevice *pci = atc_function(s, CMD_SID(cmd));
     unsigned int shift = 12 + CMD_ATC_SIZE(cmd);
@@ -557,7 +560,7 @@ static void atc_answered(SMMUv3State *s, Cmd *cmd)
     if (!pci) {
         /* It was pulled before it answered */
         ats->inv_timeout++;
-        ats->timed_out = true;
+        ats->timed_out |= !given_up;
         return;
     }
     if (!pcie_ats_enabled(pci)) {
@@ -620,7 +623,7 @@ static void atc_run(SMMUv3State *s)
         if (inv->answer_ns <= now) {
             QTAILQ_REMOVE(&ats->sent, inv, next);
             ats->nr_sent--;
-            atc_answered(s, &inv->cmd);
+            atc_answered(s, &inv->cmd, inv->given_up);
             g_free(inv);
         }
     }
@@ -677,7 +680,7 @@ void smmuv3_ats_inval(SMMUv3State *s, Cmd *cmd)
         ns = iommu_choice_below(&ats->answer, ANSWER_MAX_NS + 1);
     }
     if (!ns || ats->nr_sent >= MAX_SENT) {
-        atc_answered(s, cmd);
+        atc_answered(s, cmd, false);
         return;
     }
     inv = g_new(SMMUv3ATCInv, 1);

@@ -930,6 +930,36 @@ static void test_answer_pulled(void)
     qtest_quit(b.qts);
 }
 
+/* One that was given up, and is pulled before it answers: no later error */
+static void test_given_up_pulled(void)
+{
+    Bench b = start_ats();
+    int i, j;
+
+    for (i = 0; i < 8; i++) {
+        setup_dev(&b, 1);
+        set_ats(&b, 1, true);
+        inject(&b, 1, SVADEV_INJECT_INV_LATE);
+        atc_inv(&b, SID2, ATC_SSV, PASID, VA, 0);
+        atc_inv(&b, 0xffff, 0, 0, 0, 52);
+        cmd(&b, SYNC, 0, 0, 0);
+        for (j = 0; j < 12; j++) {
+            qtest_clock_step(b.qts, SCALE_MS);
+        }
+        expect_cmd_error(&b, CERROR_ATC_INV, false);
+        cmd_wait(&b);
+        g_assert(consumed(&b) && !cmdq_error(&b));
+
+        slot(&b, false);
+        qtest_clock_step(b.qts, LATE_NS);
+        cmd_sync(&b);
+        slot(&b, true);
+    }
+    /* Some were not lost with the other one */
+    g_assert_cmpuint(counter(&b, "atc_inv.timeout"), >, 8);
+    stop(&b);
+}
+
 /* A queue that waits for software to make a translation */
 
 static uint32_t queue_reg(Bench *b, uint32_t offset)
@@ -1018,6 +1048,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-ats/late-failed", test_late_failed);
     qtest_add_func("/smmuv3-ats/answer-given-up", test_answer_given_up);
     qtest_add_func("/smmuv3-ats/answer-pulled", test_answer_pulled);
+    qtest_add_func("/smmuv3-ats/given-up-pulled", test_given_up_pulled);
     qtest_add_func("/smmuv3-ats/hold", test_hold);
 
     return g_test_run();
