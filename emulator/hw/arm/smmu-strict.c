@@ -65,9 +65,12 @@ bool smmu_strict_is_late(const SMMUState *bs, int64_t *differs_ns)
     return *differs_ns < bs->settled_ns;
 }
 
-static void count_stale(SMMUState *bs, SMMUTLBEntry *hit)
+static void count_stale(SMMUState *bs, SMMUTLBEntry *hit, dma_addr_t iova)
 {
     bs->iotlb_stale++;
+    if (!hit->differs_ns) {
+        hit->differs_at = iova;
+    }
     bs->iotlb_late += smmu_strict_is_late(bs, &hit->differs_ns);
 }
 
@@ -109,7 +112,7 @@ bool smmu_strict_table_lookup(SMMUState *bs, SMMUTransCfg *cfg,
     if (ldq_le_dma(&address_space_memory, pte_addr, &now,
                    MEMTXATTRS_UNSPECIFIED) != MEMTX_OK ||
         ((now ^ hit->table_desc) & TABLE_DESC_USED)) {
-        count_stale(bs, hit);
+        count_stale(bs, hit, iova);
         trace_smmu_strict_stale_table(cfg->asid, cfg->s2cfg.vmid, iova, level,
                                       hit->table_desc, pte_addr);
     } else {
@@ -310,6 +313,21 @@ static bool differs(SMMUState *bs, const SMMUTransCfg *cfg, dma_addr_t iova,
            (cfg->s2cfg.vmid != SMMU_TAG_EL2 && (hit->ap & ~now->ap & 0x1));
 }
 
+/*
+ * The part of an entry that was found to differ may be the same again. One that
+ * never did says nothing about it.
+ */
+static void check_again(SMMUState *bs, const SMMUTransCfg *cfg,
+                        SMMUTLBEntry *entry)
+{
+    SMMUTLBEntry now;
+
+    if (entry->differs_ns &&
+        !differs(bs, cfg, entry->differs_at, entry, &now)) {
+        entry->differs_ns = 0;
+    }
+}
+
 /**
  * smmu_strict_check_hit - compare a TLB hit with the tables in memory
  * @bs: SMMU state which includes the TLB
@@ -325,10 +343,9 @@ void smmu_strict_check_hit(SMMUState *bs, SMMUTransCfg *cfg, dma_addr_t iova,
     if (cfg->stage != SMMU_STAGE_1) {
         return;
     }
-    if (!differs(bs, cfg, iova, hit, &now)) {
-        hit->differs_ns = 0;
-    } else {
-        count_stale(bs, hit);
+    check_again(bs, cfg, hit);
+    if (differs(bs, cfg, iova, hit, &now)) {
+        count_stale(bs, hit, iova);
         trace_smmu_strict_stale(cfg->asid, cfg->s2cfg.vmid, iova,
                                 CACHED_ENTRY_TO_ADDR(hit, iova),
                                 hit->entry.perm, now.entry.perm);
@@ -382,14 +399,18 @@ static SMMUTransCfg *context_of(GArray *contexts, const SMMUIOTLBKey *key,
 }
 
 static bool leaf_differs(SMMUState *bs, SMMUTransCfg *cfg,
-                         const SMMUTLBEntry *entry)
+                         SMMUTLBEntry *entry)
 {
     uint64_t offset = 0;
     SMMUTLBEntry now;
 
+    check_again(bs, cfg, entry);
     /* A block may have become a table of smaller ones */
     while (offset <= entry->entry.addr_mask) {
         if (differs(bs, cfg, entry->entry.iova + offset, entry, &now)) {
+            if (!entry->differs_ns) {
+                entry->differs_at = entry->entry.iova + offset;
+            }
             return true;
         }
         offset = (offset | now.entry.addr_mask) + 1;
@@ -427,6 +448,9 @@ void smmu_strict_audit(SMMUState *bs, GArray *contexts, uint64_t *leaves,
             continue;
         }
         *(key->table ? tables : leaves) += 1;
+        if (!cfg && !entry->differs_ns) {
+            entry->differs_at = entry->entry.iova;
+        }
         smmu_strict_is_late(bs, &entry->differs_ns);
         trace_smmu_strict_left(key->asid, key->vmid, key->iova, key->level,
                                key->table, cfg != NULL);

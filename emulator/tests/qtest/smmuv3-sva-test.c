@@ -2287,6 +2287,61 @@ static void test_late(void)
     stop(&b);
 }
 
+/* Of a block that was split, hits of pages that did not change */
+static void test_late_block(void)
+{
+    Bench b = start(SSID16);
+    uint64_t ttb = new_table(&b), table = new_table(&b), pmd;
+    uint64_t pa = DATA & ~(2 * MiB - 1), at = VA + 5 * PAGE;
+    int i;
+
+    linear(&b, SID);
+    set_cd(&b, cd_of(1), CD_BASE | CD_ASID(1), ttb);
+    pmd = desc(&b, ttb, VA, 2);
+    put(&b, pmd, pa | PTE_BLOCK);
+    reaches(&b, 1, VA, pa);
+    for (i = 0; i < 512; i++) {
+        put(&b, table + i * 8, (pa + i * PAGE) | PTE_RW);
+    }
+    put(&b, pmd, table | PTE_TABLE);
+    put(&b, table + 5 * 8, 0);
+    reaches(&b, 1, at, pa + 5 * PAGE);
+    reaches(&b, 1, VA, pa);
+    for (i = 0; i < 1100; i++) {
+        step(&b);
+    }
+    cmd_sync(&b);
+    reaches(&b, 1, VA, pa);
+    g_assert_cmpuint(counter(&b, "late.tlb"), ==, 0);
+    reaches(&b, 1, at, pa + 5 * PAGE);
+    g_assert_cmpuint(counter(&b, "late.tlb"), ==, 1);
+
+    /* The part that differed is granted again; then another one differs */
+    put(&b, table + 5 * 8, (pa + 5 * PAGE) | PTE_RW);
+    put(&b, table + 6 * 8, 0);
+    reaches(&b, 1, at + PAGE, pa + 6 * PAGE);
+    g_assert_cmpuint(counter(&b, "late.tlb"), ==, 1);
+
+    /* Found by an audit */
+    for (i = 0; i < 1100; i++) {
+        step(&b);
+    }
+    put(&b, table + 6 * 8, (pa + 6 * PAGE) | PTE_RW);
+    put(&b, table + 7 * 8, 0);
+    audit(&b, 0, 1, 0);
+    cmd_sync(&b);
+    reaches(&b, 1, VA, pa);
+    reaches(&b, 1, at + 2 * PAGE, pa + 7 * PAGE);
+    g_assert_cmpuint(counter(&b, "late.tlb"), ==, 1);
+    for (i = 0; i < 1100; i++) {
+        step(&b);
+    }
+    cmd_sync(&b);
+    reaches(&b, 1, at + 2 * PAGE, pa + 7 * PAGE);
+    g_assert_cmpuint(counter(&b, "late.tlb"), ==, 2);
+    stop(&b);
+}
+
 /* A reset empties no cache that may outlive it */
 static void test_reset(void)
 {
@@ -3708,6 +3763,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-sva/audit/block", test_audit_block);
     qtest_add_func("/smmuv3-sva/cache/conflict", test_conflict);
     qtest_add_func("/smmuv3-sva/cache/late", test_late);
+    qtest_add_func("/smmuv3-sva/cache/late-block", test_late_block);
     qtest_add_func("/smmuv3-sva/cache/reset", test_reset);
     qtest_add_func("/smmuv3-sva/cache/full", test_full);
     qtest_add_func("/smmuv3-sva/cache/granules", test_granules);
