@@ -71,7 +71,8 @@ static const char * const svt_forbidden[] = {
 	"smmu.resume.unknown", "smmu.evt.c_bad_streamid", "smmu.evt.f_ste_fetch",
 	"smmu.evt.c_bad_ste", "smmu.evt.f_stream_dis", "smmu.evt.f_cd_fetch",
 	"smmu.evt.f_walk_eabt", "smmu.evt.f_addr_size",
-	"smmu.tlb.full",
+	/* Caches that were emptied hide what was not invalidated */
+	"smmu.tlb.full", "smmu.cfg.full",
 };
 #endif
 

@@ -396,6 +396,7 @@ static void record(SMMUv3State *s, SMMUEventInfo *event)
     if (!bql_locked()) {
         if (qatomic_fetch_inc(&s->sva->nr_later) >= MAX_LATER) {
             qatomic_dec(&s->sva->nr_later);
+            qatomic_inc(&s->sva->evt_lost);
             return;
         }
         later = g_new(SMMUv3LaterEvent, 1);
@@ -405,9 +406,9 @@ static void record(SMMUv3State *s, SMMUEventInfo *event)
         return;
     }
     if (!smmuv3_eventq_enabled(s)) {
-        s->sva->evt_lost++;
+        qatomic_inc(&s->sva->evt_lost);
     } else if (smmuv3_q_full(q)) {
-        s->sva->evt_lost++;
+        qatomic_inc(&s->sva->evt_lost);
         /* Toggle OVFLG, unless an overflow is still unacknowledged */
         if (!((q->prod ^ q->cons) & EVT_Q_OVERFLOW)) {
             q->prod ^= EVT_Q_OVERFLOW;

@@ -104,7 +104,7 @@ struct SMMUv3SVA {
     uint64_t left_tlb;
     uint64_t left_psc;
     uint64_t evt_stall;
-    uint64_t evt_lost;
+    uint64_t evt_lost;          /* (atomic) */
     uint64_t stall_now;
     uint64_t stall_total;
     uint64_t stall_peak;
