@@ -32,6 +32,12 @@
 #define TABLE_DESC_USED (ARM_LPAE_PTE_TYPE_MASK | MAKE_64BIT_MASK(12, 36) | \
                          MAKE_64BIT_MASK(61, 2))
 
+/*
+ * Of one audit: a guest with many large entries for small pages shall not use up
+ * our time. What is not looked at counts.
+ */
+#define AUDIT_WALKS (1u << 21)
+
 static SMMUIOTLBKey table_key(const SMMUTransCfg *cfg, dma_addr_t iova,
                               int level, int granule_sz)
 {
@@ -399,7 +405,7 @@ static SMMUTransCfg *context_of(GArray *contexts, const SMMUIOTLBKey *key,
 }
 
 static bool leaf_differs(SMMUState *bs, SMMUTransCfg *cfg,
-                         SMMUTLBEntry *entry)
+                         SMMUTLBEntry *entry, uint32_t *walks)
 {
     uint64_t offset = 0;
     SMMUTLBEntry now;
@@ -407,7 +413,8 @@ static bool leaf_differs(SMMUState *bs, SMMUTransCfg *cfg,
     check_again(bs, cfg, entry);
     /* A block may have become a table of smaller ones */
     while (offset <= entry->entry.addr_mask) {
-        if (differs(bs, cfg, entry->entry.iova + offset, entry, &now)) {
+        if ((*walks)++ >= AUDIT_WALKS ||
+            differs(bs, cfg, entry->entry.iova + offset, entry, &now)) {
             if (!entry->differs_ns) {
                 entry->differs_at = entry->entry.iova + offset;
             }
@@ -431,6 +438,7 @@ void smmu_strict_audit(SMMUState *bs, GArray *contexts, uint64_t *leaves,
     GHashTableIter iter;
     SMMUTLBEntry *entry;
     SMMUIOTLBKey *key;
+    uint32_t walks = 0;
 
     *leaves = 0;
     *tables = 0;
@@ -444,7 +452,7 @@ void smmu_strict_audit(SMMUState *bs, GArray *contexts, uint64_t *leaves,
         }
         cfg = context_of(contexts, key, entry);
         if (cfg && !(key->table ? table_differs(cfg, entry) :
-                                  leaf_differs(bs, cfg, entry))) {
+                                  leaf_differs(bs, cfg, entry, &walks))) {
             continue;
         }
         *(key->table ? tables : leaves) += 1;

@@ -25,6 +25,12 @@
 /* One of so many reads asks for write permission, too */
 #define ATC_WRITE               4
 
+/*
+ * Of one audit: a guest with many large entries for small pages shall not use up
+ * our time. What is not looked at counts.
+ */
+#define AUDIT_WALKS             (1u << 21)
+
 typedef struct ATCEntry {
     uint64_t key;
     hwaddr iova;
@@ -247,12 +253,14 @@ static void atc_check(const SVASpace *space, uint64_t addr, ATCEntry *e)
 }
 
 /* An entry may be larger than the pages that are mapped now */
-static bool atc_entry_is_valid(const SVASpace *space, const ATCEntry *e)
+static bool atc_entry_is_valid(const SVASpace *space, const ATCEntry *e,
+                               uint32_t *walks)
 {
     hwaddr offset = 0, mask;
 
     do {
-        if (!atc_is_valid(space, e, e->iova + offset, &mask)) {
+        if ((*walks)++ >= AUDIT_WALKS ||
+            !atc_is_valid(space, e, e->iova + offset, &mask)) {
             trace_svadev_atc_left(space->pasid, e->iova + offset, e->mask,
                                   e->pa, e->perm);
             return false;
@@ -272,13 +280,14 @@ void svadev_atc_audit(void *opaque)
     SVADevState *s = opaque;
     GHashTableIter spaces, entries;
     gpointer space, e;
+    uint32_t walks = 0;
 
     s->atc_left = 0;
     g_hash_table_iter_init(&spaces, s->spaces);
     while (g_hash_table_iter_next(&spaces, NULL, &space)) {
         g_hash_table_iter_init(&entries, ((SVASpace *)space)->atc);
         while (g_hash_table_iter_next(&entries, NULL, &e)) {
-            if (!atc_entry_is_valid(space, e)) {
+            if (!atc_entry_is_valid(space, e, &walks)) {
                 s->atc_left++;
                 iommu_inv_is_late(PCI_DEVICE(s), &((ATCEntry *)e)->differs_ns);
             }

@@ -32,6 +32,7 @@
 #define TABLES          0x44100000ull
 #define DATA            0x45000000ull
 #define PAGE            0x1000ull
+#define GiB             0x40000000ull
 #define QUEUE_LOG2      7
 
 /* SMMU registers */
@@ -662,6 +663,40 @@ static void test_late(void)
     stop(&b);
 }
 
+/*
+ * An audit of large entries for small pages takes a bounded time. What it does
+ * not look at counts.
+ */
+static void test_audit_bound(void)
+{
+    Bench b = start_ats();
+    uint64_t l3 = TABLES + 0x100000, pa = DATA & ~(GiB - 1);
+    uint64_t va = 2 * GiB, l2 = new_table(&b);
+    g_autofree uint64_t *ptes = g_new(uint64_t, 512 * 512);
+    int i;
+
+    for (i = 0; i < 512 * 512; i++) {
+        ptes[i] = cpu_to_le64((pa + i * PAGE) | PTE_RW);
+    }
+    qtest_memwrite(b.qts, l3, ptes, 512 * PAGE);
+    for (i = 0; i < 512; i++) {
+        put(&b, l2 + i * 8, (l3 + i * PAGE) | 3);
+    }
+    for (i = 0; i < 9; i++) {
+        add_cd(&b, 10 + i);
+        put(&b, b.ttb[10 + i] + 2 * 8, (pa | PTE_RW) & ~2ull);
+        works(&b, 10 + i, va + DATA - pa);
+    }
+    for (i = 0; i < 9; i++) {
+        put(&b, b.ttb[10 + i] + 2 * 8, l2 | 3);
+    }
+    qtest_writel(b.qts, bars(0) + SVADEV_STAT_LATCH, SVADEV_STAT_LATCH_AUDIT);
+    /* There is time for eight of each */
+    g_assert_cmpuint(counter(&b, "left.tlb"), ==, 1);
+    g_assert_cmpuint(dev_counter(&b, "left.atc"), ==, 1);
+    stop(&b);
+}
+
 /* ATS is off in the function: UR, which is an answer */
 static void test_unsupported(void)
 {
@@ -1041,6 +1076,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-ats/inval", test_inval);
     qtest_add_func("/smmuv3-ats/refill", test_refill);
     qtest_add_func("/smmuv3-ats/late", test_late);
+    qtest_add_func("/smmuv3-ats/audit-bound", test_audit_bound);
     qtest_add_func("/smmuv3-ats/unsupported", test_unsupported);
     qtest_add_func("/smmuv3-ats/timeout", test_timeout);
     qtest_add_func("/smmuv3-ats/answer-late", test_answer_late);
