@@ -615,10 +615,15 @@ static bool is_granted(const VTDMapping *held, const VTDMapping *now,
            !grants_more(&held->access, &now->access);
 }
 
-/* If software has seen it clean, it would lose what is written */
+/*
+ * If software has seen it clean, it would lose what is written. A large page
+ * that is split may have clean pages, with nothing invalidated: software has
+ * taken the Dirty bit of the large one for all of them.
+ */
 static bool is_still_dirty(const VTDMapping *held, const VTDMapping *now)
 {
-    return !held->dirty || !held->access.w || now->dirty;
+    return !held->dirty || !held->access.w || now->dirty ||
+           now->level < held->level;
 }
 
 static void check_tlb_hit(IntelIOMMUState *s, const VTDRequest *req,
@@ -1346,6 +1351,8 @@ static gboolean audit_tlb(gpointer key, gpointer value, gpointer opaque)
     if (!is_live(audit, e) || page_differs(audit, e, &at)) {
         audit->left++;
         entry_is_late(audit->s->sva, e, at);
+    } else {
+        e->differs_ns = 0;
     }
     return FALSE;
 }

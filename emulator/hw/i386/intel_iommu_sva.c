@@ -19,6 +19,7 @@
 #include "migration/blocker.h"
 #include "trace.h"
 #include "hw/i386/x86-iommu.h"
+#include "hw/misc/iommu-flight.h"
 #include "hw/misc/iommu-stats.h"
 #include "intel_iommu_sva.h"
 
@@ -423,12 +424,11 @@ static int translate(IntelIOMMUState *s, const VTDRequest *req,
     out->iova = req->addr & ~mask;
     out->translated_addr = mapping.addr;
     out->addr_mask = mask;
-    /*
-     * No permission to execute: ECAP.ERS is 0. What lets a device write was
-     * given to it with D set: memory where it is clear does not grant that.
-     */
-    out->perm = IOMMU_ACCESS_FLAG(mapping.access.r, mapping.access.w &&
-                                  (!req->fresh || mapping.dirty));
+    /* No permission to execute: ECAP.ERS is 0 */
+    out->perm = IOMMU_ACCESS_FLAG(mapping.access.r, mapping.access.w);
+    if (req->fresh && !mapping.dirty) {
+        out->perm |= IOMMU_PEEK_CLEAN;
+    }
     return 0;
 }
 

@@ -37,7 +37,8 @@ typedef struct ATCEntry {
     hwaddr pa;
     hwaddr mask;
     IOMMUAccessFlags perm;
-    int64_t differs_ns;     /* since the tables do not grant it, or 0 */
+    int64_t differs_ns;     /* since the tables do not grant it, or 0, */
+    uint64_t differs_at;    /* for this address */
 } ATCEntry;
 
 /* The size and the mode fit below the smallest page */
@@ -219,6 +220,7 @@ static bool atc_is_valid(const SVASpace *space, const ATCEntry *e,
 {
     hwaddr pa = e->pa | (addr & e->mask);
     IOMMUTLBEntry now;
+    bool clean;
     int ret = pci_sva_peek(PCI_DEVICE(space->dev), space->pasid, addr, &now);
 
     if (ret == -ENODEV) {
@@ -228,9 +230,25 @@ static bool atc_is_valid(const SVASpace *space, const ATCEntry *e,
 
     *mask = ret ? e->mask : now.addr_mask;
 
+    /*
+     * What lets a device write was given to it with the Dirty bit set: memory
+     * where it is clear does not grant that, except as part of a large page
+     * that is split, see is_still_dirty() of VT-d.
+     */
+    clean = !ret && (now.perm & IOMMU_PEEK_CLEAN) && now.addr_mask >= e->mask;
+
     return !ret && !(e->perm & IOMMU_RW & ~now.perm) &&
+           !(clean && (e->perm & IOMMU_WO)) &&
            pa == ((now.translated_addr & ~now.addr_mask) |
                   (addr & now.addr_mask));
+}
+
+static bool atc_is_late(const SVASpace *space, ATCEntry *e, uint64_t addr)
+{
+    if (!e->differs_ns) {
+        e->differs_at = addr;
+    }
+    return iommu_inv_is_late(PCI_DEVICE(space->dev), &e->differs_ns);
 }
 
 /* After software changed the tables, a hit is right until it has invalidated */
@@ -240,29 +258,32 @@ static void atc_check(const SVASpace *space, uint64_t addr, ATCEntry *e)
     hwaddr mask;
 
     if (atc_is_valid(space, e, addr, &mask)) {
-        /* An entry may be larger than the pages that are mapped now */
-        if (mask >= e->mask) {
+        /* Of a large page another part may differ still */
+        if (!((e->differs_at ^ addr) >> 12)) {
             e->differs_ns = 0;
         }
     } else {
         s->atc_stale++;
-        s->atc_late += iommu_inv_is_late(PCI_DEVICE(s), &e->differs_ns);
+        s->atc_late += atc_is_late(space, e, addr);
         trace_svadev_atc_stale(space->pasid, addr, e->pa | (addr & e->mask),
                                e->perm);
     }
 }
 
-/* An entry may be larger than the pages that are mapped now */
+/*
+ * An entry may be larger than the pages that are mapped now. *@at: the first
+ * address that differs.
+ */
 static bool atc_entry_is_valid(const SVASpace *space, const ATCEntry *e,
-                               uint32_t *walks)
+                               uint64_t *at, uint32_t *walks)
 {
     hwaddr offset = 0, mask;
 
     do {
+        *at = e->iova + offset;
         if ((*walks)++ >= AUDIT_WALKS ||
-            !atc_is_valid(space, e, e->iova + offset, &mask)) {
-            trace_svadev_atc_left(space->pasid, e->iova + offset, e->mask,
-                                  e->pa, e->perm);
+            !atc_is_valid(space, e, *at, &mask)) {
+            trace_svadev_atc_left(space->pasid, *at, e->mask, e->pa, e->perm);
             return false;
         }
         offset = (offset | mask) + 1;
@@ -281,15 +302,18 @@ void svadev_atc_audit(void *opaque)
     GHashTableIter spaces, entries;
     gpointer space, e;
     uint32_t walks = 0;
+    uint64_t at;
 
     s->atc_left = 0;
     g_hash_table_iter_init(&spaces, s->spaces);
     while (g_hash_table_iter_next(&spaces, NULL, &space)) {
         g_hash_table_iter_init(&entries, ((SVASpace *)space)->atc);
         while (g_hash_table_iter_next(&entries, NULL, &e)) {
-            if (!atc_entry_is_valid(space, e, &walks)) {
+            if (!atc_entry_is_valid(space, e, &at, &walks)) {
                 s->atc_left++;
-                iommu_inv_is_late(PCI_DEVICE(s), &((ATCEntry *)e)->differs_ns);
+                atc_is_late(space, e, at);
+            } else {
+                ((ATCEntry *)e)->differs_ns = 0;
             }
         }
     }

@@ -92,6 +92,12 @@ void iommu_inv_set_settled(PCIBus *bus, const int64_t *settled_ns);
  */
 bool iommu_inv_is_late(PCIDevice *dev, int64_t *differs_ns);
 
+/*
+ * Beside IOMMUAccessFlags in what pci_sva_peek() finds: the Dirty bit is clear.
+ * What lets a device write is given to it with that set.
+ */
+#define IOMMU_PEEK_CLEAN (1 << 6)
+
 /* A device does not answer invalidations of its TLB */
 #define IOMMU_INV_NEVER (-1)
 
