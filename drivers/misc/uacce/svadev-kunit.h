@@ -100,6 +100,7 @@ struct svt_attachment {
  * @nr_domains: number of @domain
  * @attached: what is attached
  * @nr_attached: number of @attached
+ * @partner: a thread that takes part, see svt_partner_start()
  * @rid_ats: requests without a PASID use ATS too, where the device can
  * @before: forbidden counters when the case began
  */
@@ -115,6 +116,7 @@ struct svt {
 	unsigned int nr_domains;
 	struct svt_attachment attached[8];
 	unsigned int nr_attached;
+	struct task_struct *partner;
 	bool rid_ats;
 	u64 before[ARRAY_SIZE(svt_forbidden)];
 };

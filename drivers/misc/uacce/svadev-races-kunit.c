@@ -232,24 +232,45 @@ static int svt_partner_run(void *data)
 	return 0;
 }
 
-static struct task_struct *svt_partner_start(struct kunit *test,
-					     struct svt_partner *p)
+/* It stops at the latest at svadev_races_exit() */
+static void svt_partner_start(struct kunit *test, struct svt_partner *p)
 {
 	unsigned int cpu = cpumask_last(cpu_online_mask);
+	struct svt *svt = test->priv;
 	struct task_struct *task;
 
 	task = kthread_create_on_cpu(svt_partner_run, p, cpu, "svt-%u");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	svt->partner = task;
 	/* The other CPU is for this one */
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
 	wake_up_process(task);
-	return task;
 }
 
-static void svt_partner_stop(struct task_struct *task)
+static void svt_partner_stop(struct svt *svt)
 {
-	kthread_stop(task);
+	if (!svt->partner)
+		return;
+	kthread_stop(svt->partner);
+	svt->partner = NULL;
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
+}
+
+/* A case that fails ends where it is */
+static struct svt_partner *svt_partner(struct kunit *test)
+{
+	struct svt_partner *p = kunit_kzalloc(test, sizeof(*p), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	p->svt = test->priv;
+	return p;
+}
+
+static void svadev_races_exit(struct kunit *test)
+{
+	if (test->priv)
+		svt_partner_stop(test->priv);
+	svt_exit(test);
 }
 
 static void svt_partner_go(struct svt_partner *p, unsigned int round)
@@ -283,16 +304,15 @@ static void svt_replace_unmapped(struct kunit *test, u32 pasid)
 	struct svt *svt = test->priv;
 	struct device *dev = &svt->pdev[0]->dev;
 	struct iommu_domain *next = svt_ready_domain(test);
-	struct svt_partner u = {
-		.act = svt_act_unmap, .domain = { svt_ready_domain(test) },
-		.page = svt_page(test),
-	};
+	struct svt_partner *u = svt_partner(test);
 	unsigned int i, late = 0, failed = 0;
 	struct svadev_op op = {};
-	struct task_struct *task;
 	u8 *page = svt_page(test);
 	int ret;
 
+	u->act = svt_act_unmap;
+	u->domain[0] = svt_ready_domain(test);
+	u->page = svt_page(test);
 	svt_map(test, next, SVT_IOVA, page, IOMMU_READ | IOMMU_WRITE);
 	if (pasid == SVADEV_NO_PASID)
 		ret = iommu_attach_device(next, dev);
@@ -300,30 +320,30 @@ static void svt_replace_unmapped(struct kunit *test, u32 pasid)
 		ret = iommu_attach_device_pasid(next, dev, pasid);
 	KUNIT_ASSERT_EQ(test, 0, ret);
 	KUNIT_ASSERT_EQ(test, 0, svadev_queue_enable(q, pasid, true));
-	task = svt_partner_start(test, &u);
+	svt_partner_start(test, u);
 
 	for (i = 1; i <= SVT_RACES; i++) {
-		failed += !!iommu_map(u.domain[0], SVT_IOVA,
-				      virt_to_phys(u.page), PAGE_SIZE,
+		failed += !!iommu_map(u->domain[0], SVT_IOVA,
+				      virt_to_phys(u->page), PAGE_SIZE,
 				      IOMMU_READ | IOMMU_WRITE | IOMMU_CACHE);
-		failed += !!svt_replace(svt, u.domain[0], pasid);
+		failed += !!svt_replace(svt, u->domain[0], pasid);
 		/* Nothing of the next one, which was used before */
 		if (!(i % 16))
 			svt_audit(test, "after a replacement");
 		svt_hammer(test, q, SVT_IOVA);
-		failed += !svt_changes(u.page);
+		failed += !svt_changes(u->page);
 
-		svt_partner_go(&u, i);
+		svt_partner_go(u, i);
 		failed += !!svt_replace(svt, next, pasid);
-		svt_partner_wait(&u);
+		svt_partner_wait(u);
 		svt_invalidation_is_over(test);
 		/* If the unmap came first the device has found a hole */
 		svadev_queue_end_hammer(q);
 		ret = svadev_queue_wait(q, &op, SVT_TIMEOUT_MS);
 		failed += ret && ret != -EFAULT;
-		late += !svt_bytes_are(u.page, 0);
+		late += !svt_bytes_are(u->page, 0);
 	}
-	svt_partner_stop(task);
+	svt_partner_stop(svt);
 	if (pasid == SVADEV_NO_PASID)
 		iommu_detach_device(next, dev);
 	else
@@ -360,21 +380,21 @@ static void svt_exit_beside_replace(struct kunit *test)
 {
 	ioasid_t pasid = svt_pasid(test, 1);
 	struct svt *svt = test->priv;
-	struct svt_partner r = {
-		.act = svt_act_replace, .svt = svt, .pasid = svt_pasid(test, 0),
-		.domain = { svt_ready_domain(test), svt_ready_domain(test) },
-	};
+	struct svt_partner *r = svt_partner(test);
 	struct svadev_queue *queue[2] = {
 		svt_queue_ats(test, 0, pasid, false),
 		svt_queue_ats(test, 0, pasid, true),
 	};
 	unsigned int i, found = 0, loud = 0, failed = 0;
 	struct device *dev = &svt->pdev[0]->dev;
-	struct task_struct *task;
 	u64 faults;
 
-	svt_attach(test, r.domain[1], 0, r.pasid);
-	task = svt_partner_start(test, &r);
+	r->act = svt_act_replace;
+	r->pasid = svt_pasid(test, 0);
+	r->domain[0] = svt_ready_domain(test);
+	r->domain[1] = svt_ready_domain(test);
+	svt_attach(test, r->domain[1], 0, r->pasid);
+	svt_partner_start(test, r);
 
 	for (i = 1; i <= SVT_RACES; i++) {
 		struct svadev_queue *q = queue[i % 2];
@@ -385,19 +405,19 @@ static void svt_exit_beside_replace(struct kunit *test)
 		failed += !!svt_fill(q, SVT_IOVA, 1, 8);
 		faults = svt_recorded_faults(svt);
 
-		svt_partner_go(&r, i);
+		svt_partner_go(r, i);
 		udelay(i % 64 * 8);
 		mmput(t.mm);
 		found += svt_fill(q, SVT_IOVA, 2, 8) != -EFAULT;
 		loud += svt_recorded_faults(svt) != faults;
-		svt_partner_wait(&r);
+		svt_partner_wait(r);
 		svt_audit(test, "after an exit");
 
 		iommu_detach_device_pasid(t.domain, dev, pasid);
 		iommu_sva_domain_put(t.domain);
 	}
-	svt_partner_stop(task);
-	KUNIT_EXPECT_EQ(test, 0, failed + r.failed);
+	svt_partner_stop(svt);
+	KUNIT_EXPECT_EQ(test, 0, failed + r->failed);
 	KUNIT_EXPECT_EQ_MSG(test, 0, found,
 			    "DMA of processes that have exited");
 	KUNIT_EXPECT_EQ_MSG(test, 0, loud,
@@ -481,7 +501,7 @@ static struct kunit_case svadev_races_cases[] = {
 static struct kunit_suite svadev_races_suite = {
 	.name = "svadev_races",
 	.init = svt_init,
-	.exit = svt_exit,
+	.exit = svadev_races_exit,
 	.test_cases = svadev_races_cases,
 };
 
