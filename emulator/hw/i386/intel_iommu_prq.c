@@ -554,11 +554,25 @@ void vtd_prq_push(IntelIOMMUState *s, uint16_t sid)
     }
 }
 
+/* With device-TLB invalidations behind it, it is a drain of these functions */
+static bool is_drain_of(const VTDDrain *d, const VTDPageRequest *r)
+{
+    uint32_t i;
+
+    if (d->pasid != r->req.pasid || d->did != r->space.did) {
+        return false;
+    }
+    for (i = 0; i < d->nr_sids && d->sid[i] != r->req.sid; i++) {
+    }
+    return !d->nr_sids || i < d->nr_sids;
+}
+
 /**
  * vtd_prq_drain - a wait descriptor with PD completes
  * @s: IOMMU
  * @of: PASID-based IOTLB invalidations in front of it, since the wait
- *      descriptor before, or any other
+ *      descriptor before, or any other, with the functions whose device-TLB
+ *      is invalidated behind them
  * @n: number of @of
  *
  * What the unit has received enters the queue, and responses are at their
@@ -566,7 +580,7 @@ void vtd_prq_push(IntelIOMMUState *s, uint16_t sid)
  * one has other tables now, a request for the old ones that is still in the
  * fabric is too late: it should have been pushed.
  */
-void vtd_prq_drain(IntelIOMMUState *s, const VTDInval *of, size_t n)
+void vtd_prq_drain(IntelIOMMUState *s, const VTDDrain *of, size_t n)
 {
     VTDPageRequest *r;
     VTDSpace space;
@@ -577,8 +591,7 @@ void vtd_prq_drain(IntelIOMMUState *s, const VTDInval *of, size_t n)
 
     QTAILQ_FOREACH(r, &s->sva->requests, next) {
         for (i = 0; i < n && r->known && !r->overtaken; i++) {
-            if (of[i].kind == VTD_INVAL_PTLB_ALL &&
-                of[i].pasid == r->req.pasid && of[i].did == r->space.did) {
+            if (is_drain_of(&of[i], r)) {
                 r->overtaken = !space_now(s, r, &space) ||
                                !is_same_space(&space, &r->space);
             }

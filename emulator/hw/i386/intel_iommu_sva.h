@@ -119,6 +119,14 @@ typedef struct VTDInval {
     bool ih;                /* paging structures need not be dropped */
 } VTDInval;
 
+/* A PASID that is drained, by the recipe of VT-d 7.10 */
+typedef struct VTDDrain {
+    uint16_t did;
+    uint32_t pasid;
+    uint16_t sid[8];        /* of device-TLB invalidations behind it */
+    uint32_t nr_sids;
+} VTDDrain;
+
 /* Addresses, as an invalidation has them */
 typedef struct VTDPages {
     uint64_t addr;
@@ -156,7 +164,7 @@ struct VTDSVA {
     bool running;
     VTDMark flight_mark;    /* of accesses that the next one waits for */
     int64_t settled_ns;     /* what differed then is invalidated by now */
-    VTDInval drained[4];    /* PASIDs whose IOTLB is invalidated since */
+    VTDDrain drained[4];    /* PASIDs whose IOTLB is invalidated since */
     uint32_t nr_drained;
     QEMUTimer *sync_timer;
     IOMMUChoice wait_choice, early_choice, order_choice;
@@ -320,7 +328,7 @@ bool vtd_prq_response_check(const VTDInvDesc *desc);
 void vtd_prq_respond(IntelIOMMUState *s, const VTDInvDesc *desc);
 void vtd_prq_push(IntelIOMMUState *s, uint16_t sid);
 void vtd_prq_check_present(IntelIOMMUState *s);
-void vtd_prq_drain(IntelIOMMUState *s, const VTDInval *of, size_t n);
+void vtd_prq_drain(IntelIOMMUState *s, const VTDDrain *of, size_t n);
 void vtd_prq_notify_dev(IntelIOMMUState *s, const VTDInval *inv);
 void vtd_prq_register_iotlb_notifier(PCIBus *bus, void *opaque, int devfn,
                                      uint32_t pasid, IOMMUNotifier *n);

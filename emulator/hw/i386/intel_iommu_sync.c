@@ -84,7 +84,7 @@ struct VTDFetched {
     int64_t fetched_ns;
     int64_t due_ns;
     VTDMark mark;           /* of the accesses that it waits for */
-    VTDInval drained[4];    /* PASIDs whose IOTLB is invalidated in front */
+    VTDDrain drained[4];    /* PASIDs whose IOTLB is invalidated in front */
     uint32_t nr_drained;
 
     QTAILQ_ENTRY(VTDFetched) next;
@@ -541,6 +541,29 @@ static void sync_expired(void *opaque)
     vtd_inv_queue_resume(s);
 }
 
+/* Note the PASIDs that are drained, and of which functions */
+static void note_drain(VTDSVA *sva, const VTDInval *inv)
+{
+    VTDDrain *d;
+
+    if (inv->kind == VTD_INVAL_PTLB_ALL &&
+        sva->nr_drained < ARRAY_SIZE(sva->drained)) {
+        sva->drained[sva->nr_drained++] = (VTDDrain) {
+            .did = inv->did,
+            .pasid = inv->pasid,
+        };
+    }
+    if (!is_of_device(inv)) {
+        return;
+    }
+    for (d = sva->drained; d < sva->drained + sva->nr_drained; d++) {
+        if ((inv->kind != VTD_INVAL_DEV_PASID || inv->pasid == d->pasid) &&
+            d->nr_sids < ARRAY_SIZE(d->sid)) {
+            d->sid[d->nr_sids++] = inv->sid;
+        }
+    }
+}
+
 /**
  * vtd_sync_inval - an invalidation was fetched
  * @s: IOMMU
@@ -567,10 +590,7 @@ void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv,
         return;
     }
 
-    if (inv->kind == VTD_INVAL_PTLB_ALL &&
-        sva->nr_drained < ARRAY_SIZE(sva->drained)) {
-        sva->drained[sva->nr_drained++] = *inv;
-    }
+    note_drain(sva, inv);
     f = g_new0(VTDFetched, 1);
     f->inv = *inv;
     f->drain = kinds;

@@ -3378,6 +3378,34 @@ static void test_page_request_time(void)
     answer_request(&b, 1);
     g_assert_cmpuint(counter(&b, "prq.late"), ==, 2);
 
+    /* Another function's drain of the PASID comes first: this one has time */
+    set_pe(&b, 1, PE_P | PE_FS, 2, root);
+    flush_pasid(&b, 3, 1);
+    flush_all_of(&b, 3, 1);
+    wait_desc(&b);
+    send_request(&b, 1);
+    put(&b, pe_of(1), 0);
+    flush_pasid(&b, 2, 1);
+    flush_all_of(&b, 2, 1);
+    desc(&b, D_DEV_PIOTLB | SID2 << 16 | 1ull << 32, VA);
+    wait_1ns(&b, WAIT_PD);
+    flush_all_of(&b, 2, 1);
+    flush_dev(&b, 1, 0, true);
+    wait_1ns(&b, WAIT_PD);
+    answer_request(&b, 1);
+    g_assert_cmpuint(counter(&b, "prq.late"), ==, 2);
+
+    /* An invalidation of another PASID does not say of which function it is */
+    set_pe(&b, 1, PE_P | PE_FS, 2, root);
+    send_request(&b, 1);
+    put(&b, pe_of(1), 0);
+    flush_pasid(&b, 2, 1);
+    flush_all_of(&b, 2, 1);
+    desc(&b, D_DEV_PIOTLB | SID2 << 16 | 2ull << 32, VA);
+    wait_1ns(&b, WAIT_PD);
+    answer_request(&b, 1);
+    g_assert_cmpuint(counter(&b, "prq.late"), ==, 3);
+
     /* A reset on the way */
     send_request(&b, 1);
     qtest_system_reset(b.qts);
