@@ -45,9 +45,10 @@
 
 static const char * const svt_forbidden[] = {
 	"vtd.stale.tlb", "vtd.stale.cfg", "vtd.stale.psc", "vtd.late.tlb",
-	"vtd.late.cfg", "svadev0.stale.atc",
+	"vtd.late.cfg", "svadev0.stale.atc", "svadev0.late.atc",
 	"svadev0.pri.unexpected", "svadev0.cfg.order",
-	"svadev1.stale.atc", "svadev1.pri.unexpected", "svadev1.cfg.order",
+	"svadev1.stale.atc", "svadev1.late.atc",
+	"svadev1.pri.unexpected", "svadev1.cfg.order",
 	"vtd.cmd.bad",
 	"vtd.resp.unknown", "vtd.resp.auto", "vtd.prq.overflow",
 	"vtd.prq.late",

@@ -233,6 +233,60 @@ static void respond_all(IntelIOMMUState *s)
     }
 }
 
+/* Does @inv invalidate what @lost should have? */
+static bool covers(const VTDInval *inv, const VTDInval *lost)
+{
+    return inv->sid == lost->sid &&
+           (inv->kind == VTD_INVAL_DEV_GLOBAL ||
+            (inv->kind == lost->kind && inv->pasid == lost->pasid)) &&
+           !(lost->mask & ~inv->mask) &&
+           !((inv->addr ^ lost->addr) & ~inv->mask);
+}
+
+/* An invalidation of a device's TLB is dropped: software has to repeat it */
+static void note_lost(VTDSVA *sva, const VTDInval *inv)
+{
+    if (sva->nr_lost < ARRAY_SIZE(sva->lost)) {
+        sva->lost[sva->nr_lost++] = *inv;
+    } else {
+        sva->lost_more = true;
+    }
+}
+
+/* A function's TLB is lost with it, and when ATS is disabled */
+static bool has_tlb(uint16_t sid)
+{
+    PCIDevice *pci = find_function(sid);
+
+    return pci && pcie_ats_enabled(pci);
+}
+
+/* Take off what is repeated by @inv, or needs not be, as there is no TLB */
+static void repeated(VTDSVA *sva, const VTDInval *inv)
+{
+    uint32_t i, n = 0;
+
+    for (i = 0; i < sva->nr_lost; i++) {
+        if (inv ? !covers(inv, &sva->lost[i]) : has_tlb(sva->lost[i].sid)) {
+            sva->lost[n++] = sva->lost[i];
+        }
+    }
+    sva->nr_lost = n;
+}
+
+/*
+ * A wait descriptor that was fetched at @fetched_ns is complete: of what was
+ * changed long before, nothing is left. Devices may have what was dropped.
+ */
+static void settle(VTDSVA *sva, int64_t fetched_ns)
+{
+    sva->settled_ns = MAX(sva->settled_ns, fetched_ns - SETTLE_NS);
+    repeated(sva, NULL);
+    if (!sva->nr_lost && !sva->lost_more) {
+        sva->settled_atc_ns = sva->settled_ns;
+    }
+}
+
 /*
  * The device has invalidated, and what it has sent before has arrived (VT-d
  * 7.10, PCIe 10.3.3): page requests at the unit, accesses in memory.
@@ -242,6 +296,7 @@ static void answered(IntelIOMMUState *s, VTDFetched *f)
     VTDSVA *sva = s->sva;
 
     vtd_cache_inval(s, &f->inv);
+    repeated(sva, &f->inv);
     vtd_prq_push(s, f->inv.sid);
     drain(sva, IOMMU_FLIGHT_ALL);
     take_off(sva, f);
@@ -432,6 +487,9 @@ static void time_out(IntelIOMMUState *s)
             take_off(sva, f);
         } else if (behind && (is_of_device(&f->inv) ||
                               iommu_choice_below(&sva->abort_choice, 2))) {
+            if (is_of_device(&f->inv)) {
+                note_lost(sva, &f->inv);
+            }
             take_off(sva, f);
         } else {
             f->held = false;
@@ -458,7 +516,7 @@ static void complete(IntelIOMMUState *s, VTDFetched *f)
         }
     }
     take_off(sva, f);
-    sva->settled_ns = MAX(sva->settled_ns, wait->fetched_ns - SETTLE_NS);
+    settle(sva, wait->fetched_ns);
     vtd_prq_check_present(s);
     if (wait->desc.lo & VTD_INV_DESC_WAIT_PD) {
         sva->cmd_drain++;
@@ -584,7 +642,9 @@ void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv,
     }
     if (sva->nr_deferred == MAX_DEFERRED) {
         /* Devices do not answer: nor would they answer one more */
-        if (!is_of_device(inv)) {
+        if (is_of_device(inv)) {
+            note_lost(sva, inv);
+        } else {
             vtd_cache_inval(s, inv);
         }
         return;
@@ -717,6 +777,7 @@ void vtd_sync_finish(IntelIOMMUState *s)
     act_before(s, NULL);
     while ((f = first_answer(sva))) {
         if (f->no_answer) {
+            note_lost(sva, &f->inv);
             take_off(sva, f);
         } else {
             answered(s, f);
@@ -748,6 +809,9 @@ void vtd_sync_reset(IntelIOMMUState *s)
     sva->nr_drained = 0;
     sva->flight_mark = (VTDMark) {};
     sva->settled_ns = 0;
+    sva->settled_atc_ns = 0;
+    sva->nr_lost = 0;
+    sva->lost_more = false;
     sva->refills = MAX_REFILLS;
     QEMU_LOCK_GUARD(&sva->lock);
     sva->nr_recent = 0;
@@ -766,6 +830,8 @@ void vtd_sync_init(IntelIOMMUState *s)
     iommu_choice_init(&sva->answer_choice, s->seed, "vtd.answer", 0);
     iommu_choice_init(&sva->response_choice, s->seed, "vtd.response", 0);
 
+    iommu_inv_set_settled(PC_MACHINE(qdev_get_machine())->pcibus,
+                          &sva->settled_atc_ns);
     QTAILQ_INIT(&sva->fetched);
     sva->refills = MAX_REFILLS;
     sva->sync_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, sync_expired, s);

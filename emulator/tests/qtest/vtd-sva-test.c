@@ -2258,6 +2258,64 @@ static void test_split_dirty(void)
     stop(&b);
 }
 
+static void late_device_hit(Bench *b, uint64_t late)
+{
+    start_op(b, 0, 1, SVADEV_OP_WRITE, VA, 7);
+    g_assert_cmpuint(dev_counter(b, "late.atc"), ==, late);
+}
+
+/* As test_late(), of a device's TLB: what is dropped is to be repeated first */
+static void test_late_device_tlb(void)
+{
+    Bench b = start_with(",x-wait-ns=1000,x-timeout-ns=50000000");
+    uint64_t root = one_page(&b, 1, 2, DATA);
+
+    g_assert_cmpuint(ats_write(&b, 1, VA, 7), ==, SVADEV_STATUS_OK);
+    map(&b, root, VA, (DATA + PAGE) | RW);
+    late_device_hit(&b, 0);
+    wait_desc(&b);
+    late_device_hit(&b, 0);
+    pass_ms(&b, 1100);
+    late_device_hit(&b, 0);
+    wait_desc(&b);
+    late_device_hit(&b, 1);
+    flush_all_of(&b, 2, 1);
+    flush_dev(&b, 1, VA, false);
+    wait_desc(&b);
+    late_device_hit(&b, 1);
+
+    /* Found by an audit; the device does not answer */
+    map(&b, root, VA, DATA | RW);
+    g_assert_cmpuint(audit_device_tlb(&b), ==, 1);
+    flush_all_of(&b, 2, 1);
+    qtest_writel(b.qts, MMIO + SVADEV_INJECT, SVADEV_INJECT_INV_NEVER);
+    flush_dev(&b, 1, VA, false);
+    start_wait(&b);
+    pass_ms(&b, 60);
+    g_assert_cmphex(fsts(&b), ==, FSTS_ITE);
+    set_reg(&b, FSTS, FSTS_ITE);
+    qtest_writel(b.qts, MMIO + SVADEV_INJECT, 0);
+    pass_ms(&b, 1100);
+    wait_desc(&b);
+    late_device_hit(&b, 1);
+    /* Other pages, and another device, do not make up for it */
+    flush_dev(&b, 1, VA + PAGE, false);
+    desc(&b, D_DEV_PIOTLB | SID2 << 16 | 1ull << 32, VA);
+    wait_desc(&b);
+    late_device_hit(&b, 1);
+    flush_dev(&b, 1, 0, true);
+    wait_desc(&b);
+    late_device_hit(&b, 1);
+
+    /* From then on time counts again */
+    map(&b, root, VA, (DATA + PAGE) | RW);
+    late_device_hit(&b, 1);
+    pass_ms(&b, 1100);
+    wait_desc(&b);
+    late_device_hit(&b, 2);
+    stop(&b);
+}
+
 /* A small page that may be read, then a large one that may be written, too */
 static void test_device_tlb_sizes(void)
 {
@@ -4145,6 +4203,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/device-tlb", test_device_tlb);
     qtest_add_func("/vtd-sva/stale-device-tlb", test_stale_device_tlb);
     qtest_add_func("/vtd-sva/split-dirty", test_split_dirty);
+    qtest_add_func("/vtd-sva/late-device-tlb", test_late_device_tlb);
     qtest_add_func("/vtd-sva/device-tlb-sizes", test_device_tlb_sizes);
     qtest_add_func("/vtd-sva/device-tlb-ahead", test_ahead);
     qtest_add_func("/vtd-sva/device-tlb-no-write", test_no_write);
