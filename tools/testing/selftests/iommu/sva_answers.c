@@ -17,8 +17,8 @@
 #define ASKING_MS	5000
 
 /* Whether another device's invalidation is lost is a race: until it shows */
-#define LOST_ROUNDS	40
-#define LOST_SECONDS	100
+#define LOST_ROUNDS	200
+#define LOST_SECONDS	150
 
 static bool inject(int number, unsigned int val)
 {
