@@ -39,6 +39,7 @@
  * @mm: the address space
  * @bond: between them
  * @q: a queue that works in @mm
+ * @reader: a thread that works with @q
  * @area: address space of the kernel
  * @addr: the part of @area that one PMD entry maps
  * @secret: a page that nobody gives to the device
@@ -51,6 +52,7 @@ struct svk {
 	struct mm_struct *mm;
 	struct iommu_sva *bond;
 	struct svadev_queue *q;
+	struct task_struct *reader;
 	struct vm_struct *area;
 	unsigned long addr;
 	u8 *secret;
@@ -79,6 +81,9 @@ static void svk_exit(struct kunit *test)
 	if (!svk)
 		return;
 
+	/* A case that has failed ended where it was */
+	if (svk->reader)
+		kthread_stop(svk->reader);
 	svk_audit(test, svk, "before unbind");
 	if (svk->q)
 		svadev_queue_put(svk->q);
@@ -274,6 +279,7 @@ static void svk_busy_test(struct kunit *test)
 
 	reader = kthread_run(svk_reader, svk, "svadev-reader");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(reader));
+	svk->reader = reader;
 	for (i = 0; i < SVK_ROUNDS; i++) {
 		unsigned int reads = READ_ONCE(svk->reads);
 
@@ -293,6 +299,7 @@ static void svk_busy_test(struct kunit *test)
 		vunmap_range(svk->addr, svk->addr + PMD_SIZE);
 	}
 	kthread_stop(reader);
+	svk->reader = NULL;
 
 	KUNIT_EXPECT_EQ(test, 0U, svk->leaks);
 	KUNIT_EXPECT_GT(test, reused, 0U);

@@ -658,30 +658,33 @@ static void svt_claimed_while_attached(struct kunit *test)
 {
 	struct svt *svt = test->priv;
 	struct device *dev = &svt->pdev[0]->dev;
-	struct svt_claimer claimer = { .group = iommu_group_get(dev) };
 	struct iommu_domain *domain = svt_domain(test);
 	ioasid_t pasid = svt_pasid(test, 0);
 	struct svadev_queue *q = svt_queue(test, 0, pasid);
 	unsigned int attached = 0, busy = 0, i;
 	u8 *page = svt_page(test);
-	struct task_struct *task;
+	struct svt_claimer *c;
 	int ret = 0;
 
-	KUNIT_ASSERT_NOT_NULL(test, claimer.group);
+	c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	/* The device has its group as long as it is there */
+	c->group = iommu_group_get(dev);
+	KUNIT_ASSERT_NOT_NULL(test, c->group);
+	iommu_group_put(c->group);
 	svt_attach(test, domain, 0, pasid);
 	svt_map(test, domain, SVT_IOVA, page, IOMMU_READ | IOMMU_WRITE);
 	svt_detach(test, domain, 0, pasid);
-	task = kthread_create(svt_claims, &claimer, "svt-claims");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	svt_partner(test, kthread_create(svt_claims, c, "svt-claims"));
 
 	/* As for a driver that manages DMA itself: others may claim the group */
 	iommu_device_unuse_default_domain(dev);
-	wake_up_process(task);
+	wake_up_process(svt->partner);
 
 	/* And longer, until it has come to both */
 	for (i = 0; i < 100 * SVT_CLAIMS &&
-	     (attached < SVT_CLAIMS || !busy || !READ_ONCE(claimer.claimed) ||
-	      !READ_ONCE(claimer.refused)); i++) {
+	     (attached < SVT_CLAIMS || !busy || !READ_ONCE(c->claimed) ||
+	      !READ_ONCE(c->refused)); i++) {
 		ret = iommu_attach_device_pasid(domain, dev, pasid);
 		if (ret == -EBUSY) {
 			busy++;
@@ -690,7 +693,7 @@ static void svt_claimed_while_attached(struct kunit *test)
 		}
 		if (ret)
 			break;
-		WRITE_ONCE(claimer.attached, true);
+		WRITE_ONCE(c->attached, true);
 		attached++;
 
 		*(u64 *)page = 0;
@@ -698,21 +701,20 @@ static void svt_claimed_while_attached(struct kunit *test)
 		usleep_range(10, 200);
 		svt_expect_hammered(test, q, page);
 
-		WRITE_ONCE(claimer.attached, false);
+		WRITE_ONCE(c->attached, false);
 		iommu_detach_device_pasid(domain, dev, pasid);
 		if (!(attached % 8))
 			usleep_range(100, 200);
 	}
 
-	kthread_stop(task);
+	svt_partner_stop(svt);
 	KUNIT_EXPECT_EQ(test, iommu_device_use_default_domain(dev), 0);
-	iommu_group_put(claimer.group);
 	KUNIT_EXPECT_EQ(test, ret, 0);
 	KUNIT_EXPECT_GE(test, attached, SVT_CLAIMS);
-	KUNIT_EXPECT_EQ(test, claimer.wrong, 0);
+	KUNIT_EXPECT_EQ(test, c->wrong, 0);
 	KUNIT_EXPECT_GT(test, busy, 0);
-	KUNIT_EXPECT_GT(test, claimer.claimed, 0);
-	KUNIT_EXPECT_GT(test, claimer.refused, 0);
+	KUNIT_EXPECT_GT(test, c->claimed, 0);
+	KUNIT_EXPECT_GT(test, c->refused, 0);
 }
 #endif
 
@@ -773,36 +775,35 @@ static void svt_pasid_attach_unmapping(struct kunit *test)
 {
 	u64 end = SVT_IOVA + SVT_UNMAPPED * PAGE_SIZE, iova;
 	ioasid_t pasid = svt_pasid(test, 0);
-	struct svt_unmapper u = {
-		.domain = svt_ready_domain(test),
-		.page = svt_page(test),
-	};
 	struct svadev_queue *q = svt_queue(test, 0, pasid);
 	unsigned int i, reached = 0;
-	struct task_struct *task;
+	struct svt_unmapper *u;
 
-	mutex_init(&u.lock);
+	u = kunit_kzalloc(test, sizeof(*u), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, u);
+	u->domain = svt_ready_domain(test);
+	u->page = svt_page(test);
+	mutex_init(&u->lock);
 	for (iova = SVT_IOVA; iova < end; iova += PAGE_SIZE)
 		KUNIT_ASSERT_EQ(test, -EFAULT, svt_fill(q, iova, 0xee, 1));
-	task = kthread_run(svt_unmaps, &u, "svt-unmaps");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	svt_partner(test, kthread_run(svt_unmaps, u, "svt-unmaps"));
 
 	for (i = 0; i < SVT_UNMAP_ATTACHES && !reached; i++) {
 		usleep_range(10, 100);
-		svt_attach(test, u.domain, 0, pasid);
-		WRITE_ONCE(u.pauses, true);
-		mutex_lock(&u.lock);
+		svt_attach(test, u->domain, 0, pasid);
+		WRITE_ONCE(u->pauses, true);
+		mutex_lock(&u->lock);
 		for (iova = SVT_IOVA; iova < end; iova += PAGE_SIZE)
 			reached += !svt_fill(q, iova, 0xee, 1);
-		mutex_unlock(&u.lock);
-		svt_detach(test, u.domain, 0, pasid);
-		WRITE_ONCE(u.pauses, false);
+		mutex_unlock(&u->lock);
+		svt_detach(test, u->domain, 0, pasid);
+		WRITE_ONCE(u->pauses, false);
 	}
-	kthread_stop(task);
+	svt_partner_stop(test->priv);
 	KUNIT_EXPECT_EQ_MSG(test, reached, 0,
 			    "the device reaches pages that were unmapped during attach %u",
 			    i - 1);
-	KUNIT_EXPECT_TRUE(test, svt_bytes_are(u.page, 0));
+	KUNIT_EXPECT_TRUE(test, svt_bytes_are(u->page, 0));
 }
 
 static void svt_target_paging(struct kunit *test, struct svt_target *t)

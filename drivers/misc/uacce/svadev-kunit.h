@@ -104,7 +104,7 @@ struct svt_attachment {
  * @nr_domains: number of @domain
  * @attached: what is attached
  * @nr_attached: number of @attached
- * @partner: a thread that takes part, see svt_partner_start()
+ * @partner: a thread that takes part, see svt_partner()
  * @rid_ats: requests without a PASID use ATS too, where the device can
  * @before: forbidden counters when the case began
  */
@@ -189,6 +189,40 @@ static inline int svt_init(struct kunit *test)
 	return 0;
 }
 
+/*
+ * A thread that stops at the latest where the case ends, at whatever assertion.
+ * What it uses has to last until then, so that it is not on the stack.
+ */
+static inline void svt_partner(struct kunit *test, struct task_struct *task)
+{
+	struct svt *svt = test->priv;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	svt->partner = task;
+}
+
+static inline void svt_partner_stop(struct svt *svt)
+{
+	if (!svt->partner)
+		return;
+	kthread_stop(svt->partner);
+	svt->partner = NULL;
+}
+
+/* A case that has failed may have left the RID in one of its domains */
+static inline void svt_restore_rids(struct svt *svt)
+{
+	unsigned int i, n;
+
+	for (n = 0; n < ARRAY_SIZE(svt->pdev) && svt->pdev[n]; n++) {
+		struct device *dev = &svt->pdev[n]->dev;
+
+		for (i = 0; i < svt->nr_domains; i++)
+			if (iommu_get_domain_for_dev(dev) == svt->domain[i])
+				iommu_detach_device(svt->domain[i], dev);
+	}
+}
+
 static inline void svt_exit(struct kunit *test)
 {
 	struct svt *svt = test->priv;
@@ -197,12 +231,14 @@ static inline void svt_exit(struct kunit *test)
 	if (!svt)
 		return;
 
+	svt_partner_stop(svt);
 	svt_audit(test, "before detach");
 	for (i = 0; i < svt->nr_queues; i++)
 		svadev_queue_put(svt->queue[i]);
 	/* What was replaced is not in @attached, and a case may end anywhere */
 	for (i = 0; i < ARRAY_SIZE(svt->pdev) && svt->pdev[i]; i++)
 		iommu_detach_device_all_pasids(&svt->pdev[i]->dev);
+	svt_restore_rids(svt);
 	for (i = 0; i < svt->nr_domains; i++)
 		iommu_domain_free(svt->domain[i]);
 	for (i = 0; i < svt->nr_pages; i++)

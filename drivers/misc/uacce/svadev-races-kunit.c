@@ -232,45 +232,25 @@ static int svt_partner_run(void *data)
 	return 0;
 }
 
-/* It stops at the latest at svadev_races_exit() */
 static void svt_partner_start(struct kunit *test, struct svt_partner *p)
 {
 	unsigned int cpu = cpumask_last(cpu_online_mask);
 	struct svt *svt = test->priv;
-	struct task_struct *task;
 
-	task = kthread_create_on_cpu(svt_partner_run, p, cpu, "svt-%u");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-	svt->partner = task;
-	/* The other CPU is for this one */
+	svt_partner(test, kthread_create_on_cpu(svt_partner_run, p, cpu,
+						"svt-%u"));
+	/* The other CPU is for this thread, which ends with the case */
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
-	wake_up_process(task);
+	wake_up_process(svt->partner);
 }
 
-static void svt_partner_stop(struct svt *svt)
-{
-	if (!svt->partner)
-		return;
-	kthread_stop(svt->partner);
-	svt->partner = NULL;
-	set_cpus_allowed_ptr(current, cpu_possible_mask);
-}
-
-/* A case that fails ends where it is */
-static struct svt_partner *svt_partner(struct kunit *test)
+static struct svt_partner *svt_partner_new(struct kunit *test)
 {
 	struct svt_partner *p = kunit_kzalloc(test, sizeof(*p), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	p->svt = test->priv;
 	return p;
-}
-
-static void svadev_races_exit(struct kunit *test)
-{
-	if (test->priv)
-		svt_partner_stop(test->priv);
-	svt_exit(test);
 }
 
 static void svt_partner_go(struct svt_partner *p, unsigned int round)
@@ -304,7 +284,7 @@ static void svt_replace_unmapped(struct kunit *test, u32 pasid)
 	struct svt *svt = test->priv;
 	struct device *dev = &svt->pdev[0]->dev;
 	struct iommu_domain *next = svt_ready_domain(test);
-	struct svt_partner *u = svt_partner(test);
+	struct svt_partner *u = svt_partner_new(test);
 	unsigned int i, late = 0, failed = 0;
 	struct svadev_op op = {};
 	u8 *page = svt_page(test);
@@ -380,7 +360,7 @@ static void svt_exit_beside_replace(struct kunit *test)
 {
 	ioasid_t pasid = svt_pasid(test, 1);
 	struct svt *svt = test->priv;
-	struct svt_partner *r = svt_partner(test);
+	struct svt_partner *r = svt_partner_new(test);
 	struct svadev_queue *queue[2] = {
 		svt_queue_ats(test, 0, pasid, false),
 		svt_queue_ats(test, 0, pasid, true),
@@ -501,7 +481,7 @@ static struct kunit_case svadev_races_cases[] = {
 static struct kunit_suite svadev_races_suite = {
 	.name = "svadev_races",
 	.init = svt_init,
-	.exit = svadev_races_exit,
+	.exit = svt_exit,
 	.test_cases = svadev_races_cases,
 };
 
