@@ -16,8 +16,8 @@ STEP = 4                    # columns of one level of nesting
 KUNIT = re.compile(r"^ *# \S+: (?:(?:EXPECTATION|ASSERTION) FAILED at |"
                    r"try timed out|try faulted|internal error)")
 # kselftest_harness.h, where a message may follow an expectation, and CHECK() of
-# sva_case.h, for processes that cannot use it. Other lines are remarks on what
-# follows. An assertion has been printed before it ends the case.
+# sva_case.h, for processes that cannot use it. Other lines are remarks, which are
+# shown, and explain nothing. An assertion has been printed before it ends the case.
 HARNESS = re.compile(r"^# (\S+?:\d+:\w+:)(Expected )?")
 CHILD = re.compile(r"^# child, line \d+: ")
 TERMINATED = re.compile(r"^# \S+: (?:Test terminated (?!by assertion)"
@@ -47,7 +47,7 @@ class Complaints:
 
     def __init__(self):
         self.blocks = []
-        self.remarks = []
+        self.said = []          # these, and the remarks between them
         self.stamp = None       # of the message that the last one is part of
         self.open = False       # more lines may belong to it
         self.bare = False       # an expectation without a message, so far
@@ -62,15 +62,16 @@ class Complaints:
         elif harness or (self.open and stamp == self.stamp and
                          (stamp or not line.startswith("#"))):
             self.blocks[-1] += f"\n{line}"
+            self.said.append(line)
             self.bare = False
         else:
             self.open = self.bare = False
             if line.startswith("# ") and not stamp and not FRAME.match(line):
-                self.remarks.append(line)
+                self.said.append(line)
 
     def begin(self, line, stamp):
-        self.blocks.append("\n".join([*self.remarks, line]))
-        self.remarks = []
+        self.blocks.append(line)
+        self.said.append(line)
         self.stamp = stamp
         self.open, self.bare = True, False
 
@@ -174,7 +175,7 @@ class Parser:
         name = self.prefix() + name
         blocks = tuple(self.complaints.blocks)
         if not passed:
-            said = blocks or self.said[-SAID:]
+            said = self.complaints.said if blocks else self.said[-SAID:]
             self.cases.append(Case(name, "fail", "\n".join(said),
                                    blocks=blocks))
         elif word == "SKIP" and reason:
