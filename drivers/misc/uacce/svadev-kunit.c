@@ -723,7 +723,7 @@ static void svt_claimed_while_attached(struct kunit *test)
 /* Unmaps while a domain is being attached */
 
 #define SVT_UNMAPPED		16
-#define SVT_UNMAP_ATTACHES	60
+#define SVT_UNMAP_ATTACHES	300
 
 /**
  * struct svt_unmapper - a thread that maps pages and unmaps them at once
@@ -796,7 +796,7 @@ static void svt_pasid_attach_unmapping(struct kunit *test)
 		for (iova = SVT_IOVA; iova < end; iova += PAGE_SIZE)
 			reached += !svt_fill(q, iova, 0xee, 1);
 		mutex_unlock(&u->lock);
-		svt_detach(test, u->domain, 0, pasid);
+		svt_detach_now(test, u->domain, 0, pasid);
 		WRITE_ONCE(u->pauses, false);
 	}
 	svt_partner_stop(test->priv);
