@@ -1081,6 +1081,8 @@ static void svt_sva_exit(struct kunit *test, ioasid_t pasid,
 		} else {
 			wait_for_completion(&c->done);
 			((struct svt *)test->priv)->nr_attached--;
+			/* The next round invalidates the same ASID */
+			svt_audit(test, "after exit and detach");
 		}
 
 		KUNIT_EXPECT_EQ(test, -EFAULT,
