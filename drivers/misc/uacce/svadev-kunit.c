@@ -245,6 +245,49 @@ static void svt_pasid_unmap_busy(struct kunit *test)
 	svt_unmap_busy(test, domain, svt_queue(test, 0, pasid), SVT_IOVA);
 }
 
+/*
+ * Ranges that take several commands, or one of a mask that is larger: pages behind
+ * the first 32, across boundaries of 4 KiB times each power of two, and a table.
+ * All pages of a range are in the TLB and in the ATC.
+ */
+static void svt_pasid_unmap_ranges(struct kunit *test)
+{
+	static const struct {
+		unsigned int first, num;	/* pages, from 64 MiB */
+	} ranges[] = {
+		{ 0, 2 }, { 1, 2 }, { 3, 2 }, { 7, 3 }, { 31, 2 }, { 0, 33 },
+		{ 60, 8 }, { 1, 66 }, { 127, 2 }, { 255, 34 }, { 511, 2 },
+		{ 0, 512 },
+	};
+	ioasid_t pasid = svt_pasid(test, 0);
+	struct iommu_domain *domain = svt_domain(test);
+	struct svadev_queue *q = svt_queue(test, 0, pasid);
+	u8 *page = svt_page(test);
+	unsigned int i, n;
+
+	svt_attach(test, domain, 0, pasid);
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		u64 iova = SZ_64M + ranges[i].first * PAGE_SIZE;
+		size_t len = ranges[i].num * PAGE_SIZE;
+		unsigned int reached = 0;
+
+		for (n = 0; n < ranges[i].num; n++) {
+			svt_map(test, domain, iova + n * PAGE_SIZE, page,
+				IOMMU_READ | IOMMU_WRITE);
+			KUNIT_ASSERT_EQ(test, 0, svt_fill(q, iova + n * PAGE_SIZE,
+							  i, 1));
+		}
+		KUNIT_ASSERT_EQ(test, len, iommu_unmap(domain, iova, len));
+		svt_audit(test, "after unmap");
+		for (n = 0; n < ranges[i].num; n++)
+			reached += !svt_fill(q, iova + n * PAGE_SIZE, 0xee, 1);
+		KUNIT_EXPECT_EQ_MSG(test, reached, 0,
+				    "%u pages from page %u: the device reaches some after they were unmapped",
+				    ranges[i].num, ranges[i].first);
+		KUNIT_EXPECT_EQ(test, i, page[0]);
+	}
+}
+
 static void svt_pasid_detach(struct kunit *test)
 {
 	ioasid_t pasid = svt_pasid(test, 0), other = svt_pasid(test, 1);
@@ -1721,6 +1764,7 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_pasid_dma),
 	KUNIT_CASE(svt_pasid_unmap),
 	KUNIT_CASE(svt_pasid_unmap_busy),
+	KUNIT_CASE(svt_pasid_unmap_ranges),
 	KUNIT_CASE(svt_pasid_detach),
 	KUNIT_CASE(svt_pasid_turns),
 	KUNIT_CASE(svt_pasid_new_table),
