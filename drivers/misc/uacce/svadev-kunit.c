@@ -288,6 +288,39 @@ static void svt_pasid_unmap_ranges(struct kunit *test)
 	}
 }
 
+/* A domain on more PASIDs than one batch of commands invalidates */
+#define SVT_PASIDS		40
+
+static void svt_pasid_unmap_all_pasids(struct kunit *test)
+{
+	struct svadev_queue *q = svt_queue_stopped(test, 0);
+	struct iommu_domain *domain = svt_domain(test);
+	struct svt *svt = test->priv;
+	u8 *page = svt_page(test);
+	unsigned int n;
+
+	for (n = 0; n < SVT_PASIDS; n++)
+		KUNIT_ASSERT_EQ(test, 0,
+				iommu_attach_device_pasid(domain,
+							  &svt->pdev[0]->dev,
+							  svt_pasid(test, n)));
+	svt_map(test, domain, SVT_IOVA, page, IOMMU_READ | IOMMU_WRITE);
+	for (n = 0; n < SVT_PASIDS; n++) {
+		KUNIT_ASSERT_EQ(test, 0,
+				svadev_queue_enable(q, svt_pasid(test, n), true));
+		KUNIT_ASSERT_EQ(test, 0, svt_fill(q, SVT_IOVA, n, 1));
+	}
+	svt_unmap(test, domain, SVT_IOVA);
+	for (n = 0; n < SVT_PASIDS; n++) {
+		KUNIT_ASSERT_EQ(test, 0,
+				svadev_queue_enable(q, svt_pasid(test, n), true));
+		KUNIT_EXPECT_EQ_MSG(test, -EFAULT, svt_fill(q, SVT_IOVA, 0xee, 1),
+				    "of PASID %u of %u", n, SVT_PASIDS);
+	}
+	KUNIT_EXPECT_EQ(test, SVT_PASIDS - 1, page[0]);
+	iommu_detach_device_all_pasids(&svt->pdev[0]->dev);
+}
+
 static void svt_pasid_detach(struct kunit *test)
 {
 	ioasid_t pasid = svt_pasid(test, 0), other = svt_pasid(test, 1);
@@ -1765,6 +1798,7 @@ static struct kunit_case svadev_cases[] = {
 	KUNIT_CASE(svt_pasid_unmap),
 	KUNIT_CASE(svt_pasid_unmap_busy),
 	KUNIT_CASE(svt_pasid_unmap_ranges),
+	KUNIT_CASE(svt_pasid_unmap_all_pasids),
 	KUNIT_CASE(svt_pasid_detach),
 	KUNIT_CASE(svt_pasid_turns),
 	KUNIT_CASE(svt_pasid_new_table),
