@@ -24,13 +24,15 @@
 /* While the queue is full all requests are answered at once, "try again" */
 #define MANY_RETRIES	UINT_MAX
 
-/* Until the queue overflows */
-#define MANY_ROUNDS	200
+/* Until the queue overflows: one of four groups has more requests than fit */
+#define MANY_ROUNDS	20
 
-/* Of groups, of which one of four is too long for the queue */
-#define CUTS		40
-/* and, until the queue has overflowed */
-#define CUTS_MAX	800
+/* Groups with a response that is lost in an overflow, and rounds for these */
+#define CUTS		10
+#define CUTS_MAX	200
+
+/* Longer than a page request is on its way */
+#define HOLD_MS		25
 
 /* A translation request ends with an aligned block of so many */
 #define AHEAD_PAGES	8
@@ -78,6 +80,125 @@ static bool all_answered(const struct sva_counters *before)
 	       grown(before, "svadev0.pri.failure");
 }
 
+/* How often did the queue have no room for a request? */
+static uint64_t overflows(const struct sva_counters *before)
+{
+	return grown(before, "vtd.prq.overflow");
+}
+
+static void use_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	CHECK(!sched_setaffinity(0, sizeof(set), &set));
+}
+
+/*
+ * The kernel's thread empties the page request queue faster than a device fills
+ * it. While a hold lasts all CPUs belong to threads of a higher priority: the
+ * queue fills, for as long as requests take to arrive.
+ */
+struct hold {
+	pthread_t thread[CPU_SETSIZE];	/* of all CPUs but the first */
+	int cpus;
+	uint64_t wanted;
+	uint64_t stop;
+	uint64_t held;			/* of these CPUs */
+	const struct sva_counters *before;
+	uint64_t overflows;		/* as of the beginning of the hold */
+};
+
+/* So that work() does its part in one, if there is one */
+static struct hold *hold;
+
+#define RT_RUNTIME	"/proc/sys/kernel/sched_rt_runtime_us"
+
+static void set_priority(int policy)
+{
+	struct sched_param param = { .sched_priority = 0 };
+
+	if (policy == SCHED_FIFO)
+		param.sched_priority = sched_get_priority_max(policy);
+	CHECK(!sched_setscheduler(0, policy, &param));
+}
+
+static void *hold_cpu(void *cpu)
+{
+	use_cpu((uintptr_t)cpu);
+	set_priority(SCHED_FIFO);
+	while (!sva_load(&hold->stop)) {
+		if (!sva_load(&hold->wanted)) {
+			usleep(100);
+			continue;
+		}
+		__atomic_fetch_add(&hold->held, 1, __ATOMIC_RELAXED);
+		while (sva_load(&hold->wanted))
+			;
+		__atomic_fetch_sub(&hold->held, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static bool hold_init(struct hold *h, const struct sva_counters *before)
+{
+	uintptr_t cpu;
+
+	h->cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	h->before = before;
+	hold = h;
+	/* All of the time, and not 95% of it */
+	if (h->cpus > CPU_SETSIZE || !write_file(RT_RUNTIME, "-1"))
+		return false;
+	use_cpu(0);
+	for (cpu = 1; cpu < h->cpus; cpu++)
+		if (pthread_create(&h->thread[cpu], NULL, hold_cpu,
+				   (void *)cpu))
+			return false;
+	return true;
+}
+
+static void hold_exit(void)
+{
+	int cpu;
+
+	__atomic_store_n(&hold->stop, 1, __ATOMIC_RELAXED);
+	for (cpu = 1; cpu < hold->cpus; cpu++)
+		pthread_join(hold->thread[cpu], NULL);
+	hold = NULL;
+	write_file(RT_RUNTIME, "950000");
+}
+
+/* All that was asked for before is answered, so the queue is empty */
+static bool hold_begin(void)
+{
+	if (!SOON(all_answered(hold->before)))
+		return false;
+	hold->overflows = overflows(hold->before);
+	__atomic_store_n(&hold->wanted, 1, __ATOMIC_RELAXED);
+	if (!SOON(sva_load(&hold->held) == hold->cpus - 1))
+		return false;
+	set_priority(SCHED_FIFO);
+	return true;
+}
+
+/* Until the queue overflows, if what was sent is too much for it */
+static void hold_wait(void)
+{
+	uint64_t end = sva_now_ms() + HOLD_MS;
+
+	while (overflows(hold->before) == hold->overflows &&
+	       sva_now_ms() < end)
+		;
+}
+
+static void hold_end(void)
+{
+	__atomic_store_n(&hold->wanted, 0, __ATOMIC_RELAXED);
+	set_priority(SCHED_OTHER);
+}
+
 struct outcome {
 	unsigned int ok;
 	unsigned int failed;
@@ -99,17 +220,23 @@ static void work(struct outcome *sum)
 			q[i].fd = -1;
 
 	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < QUEUES; i++)
+			p[i] = map_pages(PAGES, PROT_READ | PROT_WRITE);
+		if (hold)
+			sum->wrong += !hold_begin();
 		for (i = 0; i < QUEUES; i++) {
 			struct sva_op op = {
-				.op = SVADEV_OP_FILL, .len = LEN,
+				.op = SVADEV_OP_FILL, .dst = p[i], .len = LEN,
 				.value = i + 1,
 			};
 
-			p[i] = map_pages(PAGES, PROT_READ | PROT_WRITE);
-			op.dst = p[i];
 			if (q[i].fd < 0 || p[i] == MAP_FAILED ||
 			    !sva_submit(&q[i], &op))
 				sum->wrong++;
+		}
+		if (hold) {
+			hold_wait();
+			hold_end();
 		}
 		for (i = 0; i < QUEUES; i++) {
 			if (q[i].fd < 0 || p[i] == MAP_FAILED)
@@ -250,32 +377,28 @@ TEST_F(sva, requests_without_pasid)
 	EXPECT_LT(0, grown(&self->before.counters, "svadev0.pri.invalid"));
 }
 
-/* A kernel that is quick enough never sees it full. */
-static bool overflows(const struct machine *before)
-{
-	return grown(&before->counters, "vtd.prq.overflow") > 0;
-}
-
 /*
  * More page requests than fit into the queue, within what the device is allowed:
  * the unit answers what it has no room for, and groups lose their beginnings.
  */
 TEST_F(sva, requests_overflow)
 {
+	struct hold h = {};
 	int round;
 
 	self->before.logged = "page request queue overflow";
+	ASSERT_TRUE(hold_init(&h, &self->before.counters));
 	for (round = 0; round < MANY_ROUNDS; round++) {
 		struct outcome sum = {};
 
 		inject_success(_metadata, &self->before, SVADEV_INJECT_MANY,
 			       &sum);
-		if (overflows(&self->before))
+		if (overflows(&self->before.counters))
 			break;
 	}
+	hold_exit();
 	EXPECT_LT(0, grown(&self->before.counters, "svadev0.pri.many"));
-	if (!overflows(&self->before))
-		SKIP(return, "the queue did not overflow");
+	EXPECT_LT(0, overflows(&self->before.counters));
 }
 
 /*
@@ -285,7 +408,9 @@ TEST_F(sva, requests_overflow)
  */
 TEST_F(sva, groups_cut_by_overflow)
 {
+	unsigned int cuts = 0;
 	uint8_t *p[CUTS_MAX];
+	struct hold h = {};
 	int round, i;
 
 	self->before.logged = "page request queue overflow";
@@ -293,32 +418,34 @@ TEST_F(sva, groups_cut_by_overflow)
 	ASSERT_TRUE(knob("prg_pages", PRG_PAGES));
 	ASSERT_TRUE(knob("max_retries", MANY_RETRIES));
 	ASSERT_TRUE(knob("inject", SVADEV_INJECT_MANY));
-	for (round = 0; round < CUTS_MAX; round++) {
-		if (round >= CUTS && overflows(&self->before))
-			break;
+	ASSERT_TRUE(hold_init(&h, &self->before.counters));
+	for (round = 0; round < CUTS_MAX && cuts < CUTS; round++) {
 		p[round] = map_pages(PRG_PAGES, PROT_READ | PROT_WRITE);
 		ASSERT_NE(MAP_FAILED, p[round]);
+		ASSERT_TRUE(hold_begin());
 		ASSERT_TRUE(sva_submit(&self->q, &(struct sva_op){
 			.op = SVADEV_OP_FILL, .dst = p[round],
 			.value = round + 1, .len = PRG_PAGES * PAGE }));
-		/* The device has asked; it is told to try again */
-		usleep(2000);
+		hold_wait();
+		cuts += overflows(&self->before.counters) > h.overflows;
+		/* The unit has the device try again, or the kernel will */
 		for (i = 0; i < PRG_PAGES; i++)
 			__atomic_fetch_add(p[round] + i * PAGE, 0,
 					   __ATOMIC_RELAXED);
+		hold_end();
 		EXPECT_EQ(SVADEV_STATUS_OK, sva_wait(&self->q))
 			TH_LOG("round %d", round);
 		EXPECT_TRUE(bytes_are(p[round], PRG_PAGES * PAGE, round + 1));
 		ASSERT_EQ(0, mprotect(p[round], PRG_PAGES * PAGE, PROT_NONE));
 	}
+	hold_exit();
 	EXPECT_TRUE(knob("inject", 0));
 	EXPECT_TRUE(knob("prg_pages", 1));
 	EXPECT_TRUE(knob("max_retries", RETRIES));
 	EXPECT_TRUE(SOON(all_answered(&self->before.counters)));
+	EXPECT_EQ(CUTS, cuts);
 	while (round--)
 		munmap(p[round], PRG_PAGES * PAGE);
-	if (!overflows(&self->before))
-		SKIP(return, "the queue did not overflow");
 }
 
 /* Has the device write to memory that must not be accessed, to no avail */
@@ -395,15 +522,6 @@ TEST_F(sva, translations_ahead)
  * While a function does not answer, the CPU that waits for it has its interrupts
  * off, for as long as the kernel goes on asking: all others belong elsewhere.
  */
-static void use_cpu(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	CHECK(!sched_setaffinity(0, sizeof(set), &set));
-}
-
 static void keep_interrupts_on_cpu_0(void)
 {
 	char path[64];
