@@ -678,46 +678,88 @@ static void svadev_reset_hold(Object *obj, ResetType type)
     pcie_pri_reset(pci);
 }
 
-/*
- * Count what software must not do in config space (PCIe 6.0):
- *  - change PASID Enable while ATS is enabled (PASID Control Register),
- *  - enable PRI without an allocation, or change that while it is enabled
- *    (Outstanding Page Request Allocation),
- *  - disable ATS while page requests are outstanding: the translations that
- *    they are for cannot be asked for any more.
- */
-static void svadev_check_order(SVADevState *s, bool had_ats, bool had_pri,
-                               bool had_pasid, uint32_t had_alloc)
+/* What software has configured, of what must be done in a certain order */
+typedef struct SVAConfig {
+    bool ats;
+    bool pri;
+    bool stopped;               /* PRI is disabled, and reports it */
+    uint16_t pasid;             /* PASID Control */
+    uint32_t alloc;
+} SVAConfig;
+
+static SVAConfig svadev_config(SVADevState *s)
 {
     PCIDevice *pci = PCI_DEVICE(s);
-    bool ats = pcie_ats_enabled(pci), pri = pcie_pri_enabled(pci);
-    uint32_t alloc = pcie_pri_get_req_alloc(pci);
+    const uint8_t *pasid = pci->config + pci->exp.pasid_cap;
+    const uint8_t *pri = pci->config + pci->exp.pri_cap;
 
-    s->cfg_order += had_pasid != pcie_pasid_enabled(pci) && (had_ats || ats);
-    s->cfg_order += !had_pri && pri && !alloc;
-    s->cfg_order += had_pri && pri && had_alloc != alloc;
-    s->cfg_order += had_ats && !ats && s->outstanding;
+    return (SVAConfig) {
+        .ats = pcie_ats_enabled(pci),
+        .pri = pcie_pri_enabled(pci),
+        .stopped = pci->exp.pri_cap && (pci_get_word(pri + PCI_PRI_STATUS) &
+                                        PCI_PRI_STATUS_STOPPED),
+        .pasid = pci->exp.pasid_cap ? pci_get_word(pasid + PCI_PASID_CTRL) : 0,
+        .alloc = pcie_pri_get_req_alloc(pci),
+    };
+}
+
+/* Modes that a write of PASID Control enables, and the function does not have */
+static bool svadev_bad_modes(SVADevState *s, uint32_t addr, uint32_t val,
+                             int len)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+    uint32_t at = pci->exp.pasid_cap + PCI_PASID_CTRL;
+    uint16_t have;
+    uint64_t bits = val & MAKE_64BIT_MASK(0, len * 8);
+
+    if (!pci->exp.pasid_cap || addr >= at + 2 || addr + len <= at) {
+        return false;
+    }
+    bits = addr < at ? bits >> (at - addr) * 8 : bits << (addr - at) * 8;
+    have = pci_get_word(pci->config + pci->exp.pasid_cap + PCI_PASID_CAP);
+    return bits & (PCI_PASID_CTRL_EXEC | PCI_PASID_CTRL_PRIV) & ~have;
+}
+
+/*
+ * Count what software must not do in config space (PCIe 6.0):
+ *  - change PASID Control while ATS is enabled (7.8.9.3),
+ *  - enable there what PASID Capability does not have (7.8.9.3: RsvdP),
+ *  - enable PRI without an allocation, or change that while it is enabled
+ *    (10.5.2.5),
+ *  - enable PRI before it reports Stopped: responses to the requests of before
+ *    are still due (10.5.2.3),
+ *  - disable ATS while page requests are outstanding: each is for a page that
+ *    the function is to ask a translation of (10.4.1), which it must not do
+ *    any more (10.5.1.3). No section forbids it in these words.
+ */
+static void svadev_check_order(SVADevState *s, const SVAConfig *had)
+{
+    SVAConfig now = svadev_config(s);
+
+    s->cfg_order += had->pasid != now.pasid && (had->ats || now.ats);
+    s->cfg_order += !had->pri && now.pri && !now.alloc;
+    s->cfg_order += had->pri && now.pri && had->alloc != now.alloc;
+    s->cfg_order += !had->pri && now.pri && !had->stopped;
+    s->cfg_order += had->ats && !now.ats && s->outstanding;
 }
 
 static void svadev_write_config(PCIDevice *pci, uint32_t addr, uint32_t val,
                                 int len)
 {
     SVADevState *s = SVADEV(pci);
-    bool had_ats = pcie_ats_enabled(pci);
-    bool had_pri = pcie_pri_enabled(pci);
-    bool had_pasid = pcie_pasid_enabled(pci);
-    uint32_t had_alloc = pcie_pri_get_req_alloc(pci);
+    SVAConfig had = svadev_config(s);
 
     pci_default_write_config(pci, addr, val, len);
-    svadev_check_order(s, had_ats, had_pri, had_pasid, had_alloc);
+    svadev_check_order(s, &had);
+    s->cfg_order += svadev_bad_modes(s, addr, val, len);
 
-    if (had_pri != pcie_pri_enabled(pci)) {
-        svadev_pri_enabled(s, !had_pri);
+    if (had.pri != pcie_pri_enabled(pci)) {
+        svadev_pri_enabled(s, !had.pri);
     }
     if (pcie_pri_write_config(pci, addr, len)) {
         svadev_pri_reset(s);
     }
-    if (had_ats && !pcie_ats_enabled(pci)) {
+    if (had.ats && !pcie_ats_enabled(pci)) {
         svadev_atc_clear(s);
     }
 

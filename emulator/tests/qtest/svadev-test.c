@@ -1402,6 +1402,48 @@ static void test_config_order(void)
     qtest_quit(d.qts);
 }
 
+/* Modes of the PASID Control register (PCIe 6.0, 7.8.9.3): cfg.order counts */
+static void test_config_modes(void)
+{
+    Dev d = start("-device svadev,addr=3,ats=on,pasid-priv=off");
+    uint64_t ats = d.cfg + ext_cap(&d, PCI_EXT_CAP_ID_ATS) + PCI_ATS_CTRL;
+    uint64_t cap = d.cfg + ext_cap(&d, PCI_EXT_CAP_ID_PASID);
+    uint64_t ctrl = cap + PCI_PASID_CTRL;
+
+    /* Supported, and not changed while ATS is enabled */
+    qtest_writew(d.qts, ctrl, PCI_PASID_CTRL_ENABLE | PCI_PASID_CTRL_EXEC);
+    qtest_writew(d.qts, ctrl, PCI_PASID_CTRL_ENABLE);
+    qtest_writew(d.qts, ats, PCI_ATS_CTRL_ENABLE);
+    qtest_writew(d.qts, ctrl, PCI_PASID_CTRL_ENABLE);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.cfg.order"), ==, 0);
+
+    qtest_writew(d.qts, ctrl, PCI_PASID_CTRL_ENABLE | PCI_PASID_CTRL_EXEC);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.cfg.order"), ==, 1);
+    qtest_writew(d.qts, ats, 0);
+
+    /* Not supported: the bit is not set, by writes of any size */
+    qtest_writew(d.qts, ctrl, PCI_PASID_CTRL_ENABLE | PCI_PASID_CTRL_PRIV);
+    g_assert_cmphex(qtest_readw(d.qts, ctrl), ==, PCI_PASID_CTRL_ENABLE);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.cfg.order"), ==, 2);
+    qtest_writel(d.qts, cap + PCI_PASID_CAP,
+                 (PCI_PASID_CTRL_ENABLE | PCI_PASID_CTRL_PRIV) << 16);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.cfg.order"), ==, 3);
+    qtest_writeb(d.qts, ctrl, PCI_PASID_CTRL_PRIV);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.cfg.order"), ==, 4);
+    /* These are others */
+    qtest_writeb(d.qts, ctrl + 1, PCI_PASID_CTRL_PRIV);
+    qtest_writew(d.qts, cap + PCI_PASID_CAP, PCI_PASID_CTRL_PRIV);
+    latch(&d);
+    g_assert_cmpuint(counter(&d, "svadev0.cfg.order"), ==, 4);
+
+    qtest_quit(d.qts);
+}
+
 /* A reset of the function ends what its queues do, and drops what is in flight */
 static void test_function_reset(void)
 {
@@ -1541,6 +1583,7 @@ int main(int argc, char **argv)
     qtest_add_func("/svadev/ats/capabilities", test_ats_capabilities);
     qtest_add_func("/svadev/max-requests", test_max_requests);
     qtest_add_func("/svadev/config-order", test_config_order);
+    qtest_add_func("/svadev/config-modes", test_config_modes);
     qtest_add_func("/svadev/function-reset", test_function_reset);
     qtest_add_func("/svadev/ats/off", test_ats_off);
     qtest_add_func("/svadev/ats/mode", test_ats_mode);

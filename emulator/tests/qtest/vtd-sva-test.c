@@ -3859,6 +3859,35 @@ static void test_page_request_ats_off(void)
     stop(&b);
 }
 
+/* PRI must not be enabled before it is stopped: cfg.order counts it */
+static void test_page_request_not_stopped(void)
+{
+    Bench b = start();
+    uint64_t pri = cfg(0) + ext_cap(&b, 0, PCI_EXT_CAP_ID_PRI);
+    uint64_t val0, val1;
+    int i;
+
+    one_page(&b, 1, 2, DATA);
+    set_queue(&b, 0, 1, 1, PRI);
+    for (i = 0; i < 2; i++) {
+        g_assert_cmpuint(start_op(&b, 0, 1, SVADEV_OP_WRITE, VA + PAGE, 9), ==,
+                         SVADEV_STATUS_BUSY);
+        val1 = next_request(&b, &val0);
+        qtest_writew(b.qts, pri + PCI_PRI_CTRL, 0);
+        g_assert_cmphex(qtest_readw(b.qts, pri + PCI_PRI_STATUS) &
+                        PCI_PRI_STATUS_STOPPED, ==, 0);
+        if (i) {
+            qtest_writew(b.qts, pri + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE);
+        }
+        respond(&b, 1, extract64(val1, 3, 9), 1);
+        step(&b);
+        g_assert_cmpuint(status(&b, 1), ==, SVADEV_STATUS_FAULT);
+        qtest_writew(b.qts, pri + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE);
+        g_assert_cmpuint(dev_counter(&b, "cfg.order"), ==, i);
+    }
+    stop(&b);
+}
+
 /* A queue that is not in memory: nothing is written there */
 static void test_page_request_mmio(void)
 {
@@ -4229,6 +4258,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/page-request-cut", test_page_request_cut);
     qtest_add_func("/vtd-sva/page-request-many", test_page_request_many);
     qtest_add_func("/vtd-sva/page-request-ats-off", test_page_request_ats_off);
+    qtest_add_func("/vtd-sva/page-request-not-stopped",
+                   test_page_request_not_stopped);
     qtest_add_func("/vtd-sva/page-request-mmio", test_page_request_mmio);
     qtest_add_func("/vtd-sva/page-request-effects",
                    test_page_request_effects);
