@@ -431,10 +431,16 @@ void smmuv3_stall_cancel(SMMUv3State *s, PCISVAWaiter *waiter)
 /* CR0 or the event queue changed: waiting events may be written now */
 void smmuv3_stall_update(SMMUv3State *s)
 {
-    if (!s->sva) {
+    SMMUv3SVA *sva = s->sva;
+
+    if (!sva) {
         return;
     }
 
+    if (sva->eventq_on != smmuv3_eventq_enabled(s)) {
+        sva->eventq_on = !sva->eventq_on;
+        qatomic_inc(&sva->eventq_changes);
+    }
     if (smmu_enabled(s)) {
         report_unlocked(s);
     } else {

@@ -236,6 +236,8 @@ void smmuv3_sva_init_idr(SMMUv3State *s)
 void smmuv3_sva_reset(SMMUv3State *s)
 {
     if (s->sva) {
+        s->sva->eventq_on = false;
+        qatomic_inc(&s->sva->eventq_changes);
         smmuv3_sync_reset(s);
         smmuv3_stall_terminate(s, 0, 0);
     }
@@ -365,6 +367,7 @@ static void describe_request(SMMUEventInfo *event, const SMMURequest *req,
 typedef struct SMMUv3LaterEvent {
     SMMUv3State *s;
     SMMUEventInfo event;
+    uint32_t eventq_changes;
 } SMMUv3LaterEvent;
 
 static void record(SMMUv3State *s, SMMUEventInfo *event);
@@ -372,9 +375,15 @@ static void record(SMMUv3State *s, SMMUEventInfo *event);
 static void record_later(void *opaque)
 {
     SMMUv3LaterEvent *later = opaque;
+    SMMUv3SVA *sva = later->s->sva;
 
-    qatomic_dec(&later->s->sva->nr_later);
-    record(later->s, &later->event);
+    qatomic_dec(&sva->nr_later);
+    if (qatomic_read(&sva->eventq_changes) == later->eventq_changes) {
+        record(later->s, &later->event);
+    } else {
+        /* Not written before EVENTQEN was cleared: never (IHI 0070, 7.2) */
+        qatomic_inc(&sva->evt_lost);
+    }
     object_unref(OBJECT(later->s));
     g_free(later);
 }
@@ -400,7 +409,10 @@ static void record(SMMUv3State *s, SMMUEventInfo *event)
             return;
         }
         later = g_new(SMMUv3LaterEvent, 1);
-        *later = (SMMUv3LaterEvent) { .s = s, .event = *event };
+        *later = (SMMUv3LaterEvent) {
+            .s = s, .event = *event,
+            .eventq_changes = qatomic_read(&s->sva->eventq_changes),
+        };
         object_ref(OBJECT(s));
         aio_bh_schedule_oneshot(qemu_get_aio_context(), record_later, later);
         return;

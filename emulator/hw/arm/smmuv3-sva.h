@@ -93,6 +93,8 @@ struct SMMUv3SVA {
     uint32_t stall_orphans;     /* unreported, and their requester was reset */
 
     int nr_later;               /* events to be recorded (atomic) */
+    bool eventq_on;             /* CR0.EVENTQEN */
+    uint32_t eventq_changes;    /* of that (atomic) */
 
     uint64_t cmd_fence;
     uint64_t cfg_hits;

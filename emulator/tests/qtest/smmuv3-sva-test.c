@@ -3071,6 +3071,40 @@ static void test_eventq_overflow(void)
     stop(&b);
 }
 
+/* An event that is late is not written while EVENTQEN is 0 (IHI 0070, 7.2) */
+static void test_eventq_off(void)
+{
+    Bench b = start_stall(WILD_STALL, QUEUE_LOG2);
+    uint32_t prod;
+    int i, late = 0;
+
+    one_page(&b, 1, 1, CD_S, DATA);
+    for (i = 0; i < 32; i++) {
+        stalls_now(&b, 0, SVADEV_OP_WRITE, VA + PAGE);
+        if (!has_event(&b)) {
+            late++;
+            prod = reg(&b, EVENTQ_PROD);
+            set_reg(&b, CR0, CR0_ALL & ~CR0_EVENTQEN);
+            if (i % 2) {
+                cmd_sync(&b);
+            }
+            qtest_clock_step(b.qts, 201000);
+            g_assert_cmphex(reg(&b, EVENTQ_PROD), ==, prod);
+            /* The request is stalled, so software is to learn of it */
+            g_assert_cmpuint(counter(&b, "stall.now"), ==, 1);
+            set_reg(&b, CR0, CR0_ALL);
+            step(&b);
+        }
+        resume(&b, SID, expect_stall(&b, SID, VA + PAGE).stag, RESUME_ABORT);
+        step(&b);
+        g_assert_cmpuint(status(&b, 0, 0), ==, SVADEV_STATUS_FAULT);
+        no_event(&b);
+    }
+    g_assert_cmpint(late, >, 0);
+    g_assert_cmpuint(counter(&b, "evt.lost"), ==, 0);
+    stop(&b);
+}
+
 /* Nobody else can count the faults that have no STAG: it is up to the SMMU */
 static void test_abandoned(void)
 {
@@ -3778,6 +3812,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-sva/stall/early", test_stall_early);
     qtest_add_func("/smmuv3-sva/stall/orphan", test_stall_orphan);
     qtest_add_func("/smmuv3-sva/stall/eventq-overflow", test_eventq_overflow);
+    qtest_add_func("/smmuv3-sva/stall/eventq-off", test_eventq_off);
     qtest_add_func("/smmuv3-sva/stall/abandoned", test_abandoned);
     qtest_add_func("/smmuv3-sva/stall/stage-2", test_stage2);
     qtest_add_func("/smmuv3-sva/eventq-abort", test_eventq_abort);
