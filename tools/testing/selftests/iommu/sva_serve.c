@@ -27,7 +27,7 @@ static uint8_t *map_second(void)
 }
 
 /* A process whose device waits for the first page, with its pid */
-static pid_t wait_for_first(struct park *park)
+static pid_t wait_for_first(struct park *park, bool keep_registers)
 {
 	pid_t pid = child();
 
@@ -35,7 +35,7 @@ static pid_t wait_for_first(struct park *park)
 		struct sva_queue q;
 
 		CHECK(!sva_open(device[0], &q));
-		park_device(park, &q, false);
+		park_device(park, &q, keep_registers);
 		park_set(&park->ready, 1);
 		for (;;)
 			pause();
@@ -55,7 +55,7 @@ TEST_F(sva, held_queue_lets_others_fault)
 	ASSERT_NE(MAP_FAILED, p);
 	park = park_start(&server);
 	ASSERT_NE(NULL, park);
-	pid = wait_for_first(park);
+	pid = wait_for_first(park, false);
 	ASSERT_TRUE(SOON(park_get(&park->ready)));
 	ASSERT_TRUE(device_is_quiet(&self->before));
 
@@ -87,7 +87,7 @@ TEST_F(sva, late_page_of_last_owner)
 	ASSERT_NE(NULL, park);
 	p = map_second();
 	ASSERT_NE(MAP_FAILED, p);
-	first = wait_for_first(park);
+	first = wait_for_first(park, false);
 	ASSERT_TRUE(SOON(park_get(&park->ready)));
 	ASSERT_TRUE(device_is_quiet(&self->before));
 	ASSERT_EQ(0, kill(first, SIGKILL));
@@ -116,6 +116,38 @@ TEST_F(sva, late_page_of_last_owner)
 	EXPECT_EQ(1000 + SIGKILL, wait_child(first));
 	munmap(p, PAGE);
 	park_stop(park, server);
+}
+
+/*
+ * The thread that serves the fault holds the address space until the page comes,
+ * and the mapping of the registers there holds the queue.
+ */
+TEST_F(sva, killed_with_registers)
+{
+	long free = sva_sysfs(device[0], "available_instances");
+	pid_t server, pid;
+	struct park *park;
+	bool dead, back;
+
+	if (!driver_serves(&self->before))
+		SKIP(return, "the IOMMU reports page faults");
+	park = park_start(&server);
+	ASSERT_NE(NULL, park);
+	pid = wait_for_first(park, true);
+	ASSERT_TRUE(SOON(park_get(&park->ready)));
+	ASSERT_TRUE(device_is_quiet(&self->before));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	(void)PARK_SOON((dead = park_is_dead(pid),
+			 back = sva_sysfs(device[0], "available_instances") ==
+				free,
+			 dead && back));
+	if (!dead)
+		park_show_stacks("killed", pid);
+	park_answer(park);
+	EXPECT_EQ(1000 + SIGKILL, wait_child(pid));
+	park_stop(park, server);
+	EXPECT_TRUE(dead) TH_LOG("the process cannot be killed");
+	EXPECT_TRUE(back) TH_LOG("a killed process keeps its queue");
 }
 
 /* A queue that is held, and stopped by ioctl(), works after the next start */
