@@ -1708,19 +1708,22 @@ static void svt_replace_no_memory_lasting(struct kunit *test)
 }
 
 #define SVT_STALLED_QUEUES	4
-#define SVT_STALLED_ROUNDS	128
-/* The log takes 10 messages in 5 s */
+/* Rounds whose pages do not come, then rounds whose pages are mapped */
+#define SVT_STALLED_ABSENT	192
+#define SVT_STALLED_MAPPED	64
+#define SVT_STALLED_ROUNDS	(SVT_STALLED_ABSENT + SVT_STALLED_MAPPED)
+/* The log takes 10 messages in 5 s, so the first kind has to last for several */
 #define SVT_STALLED_MS		150
 #define SVT_STALLED_LEN		(SVT_STALLED_QUEUES * PAGE_SIZE)
 
 /*
  * Queues that wait for a page while their PASID is detached: accesses end by then,
- * in either way, and the device writes nothing later. In the first half of the
- * rounds there are no such pages, in the second half they are mapped at that time.
+ * in either way, and the device writes nothing later. In the first rounds there
+ * are no such pages, in the others they are mapped at that time.
  *
  * Each fault is reported as one of the attachment, or it is logged, which the
  * suite does not permit. It permits that of an access behind the detach, of which
- * there are more in the second half. The log is rate limited, hence the pauses.
+ * there are more in the latter. The log is rate limited, hence the pauses.
  */
 static void svt_detach_stalled(struct kunit *test)
 {
@@ -1744,7 +1747,7 @@ static void svt_detach_stalled(struct kunit *test)
 		q[j] = svt_queue(test, 0, pasid);
 
 	for (i = 0; i < SVT_STALLED_ROUNDS; i++) {
-		comes = i >= SVT_STALLED_ROUNDS / 2;
+		comes = i >= SVT_STALLED_ABSENT;
 		if (!comes)
 			msleep(SVT_STALLED_MS);
 		kthread_use_mm(t.mm);
@@ -1784,7 +1787,7 @@ static void svt_detach_stalled(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, late, 0, "writes after a detach");
 	/* Detaches were neither always first nor always last */
 	KUNIT_EXPECT_GT(test, ok, 0);
-	KUNIT_EXPECT_LT(test, ok, SVT_STALLED_ROUNDS / 2 * ARRAY_SIZE(q));
+	KUNIT_EXPECT_LT(test, ok, SVT_STALLED_MAPPED * ARRAY_SIZE(q));
 	svt_target_process_put(&t);
 }
 
