@@ -175,7 +175,7 @@ static bool device_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         return false;
     }
     dev_range(&inv, desc->hi, VTD_INV_DESC_DEVICE_IOTLB_SIZE(desc->hi));
-    vtd_sync_inval(s, &inv, IOMMU_FLIGHT_ALL);
+    vtd_sync_inval(s, &inv, 0);
     return true;
 }
 
@@ -193,7 +193,7 @@ static bool device_piotlb_desc(IntelIOMMUState *s, VTDInvDesc *desc)
         return false;
     }
     dev_range(&inv, desc->hi, VTD_INV_DESC_PASID_DEVICE_IOTLB_SIZE(desc->hi));
-    vtd_sync_inval(s, &inv, IOMMU_FLIGHT_ALL);
+    vtd_sync_inval(s, &inv, 0);
     return true;
 }
 

@@ -93,6 +93,7 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         { "dev_tlb.timeout", &sva->cmd_timeout },
         { "cmd.bad", &sva->cmd_bad },
         { "evt.lost", &sva->evt_lost },
+        { "frcd.pending", &sva->frcd_pending },
         { "ctx.hit", &sva->ctx_hit },
         { "ctx.miss", &sva->ctx_miss },
         { "pasid.hit", &sva->pasid_hit },
@@ -132,6 +133,7 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         { "resp.unknown", &sva->resp_unknown },
         { "resp.auto", &sva->resp_auto },
         { "resp.aborted", &sva->resp_aborted },
+        { "resp.unfenced", &sva->resp_unfenced },
     };
     g_autoptr(GArray) stats = g_array_new(false, false, sizeof(IOMMUStat));
     int i;

@@ -195,6 +195,7 @@ struct VTDSVA {
     uint64_t cmd_timeout;
     uint64_t evt[256];
     uint64_t evt_lost;
+    uint64_t frcd_pending;  /* fault records with F set */
     uint64_t ctx_hit, ctx_miss;
     uint64_t pasid_hit, pasid_miss, pasid_ahead, pasid_torn;
     uint64_t tlb_hit, tlb_miss, tlb_full, tlb_ahead;
@@ -210,6 +211,7 @@ struct VTDSVA {
     uint64_t prq_untracked, prq_late;
     uint64_t resp_success, resp_invalid, resp_failure, resp_unknown, resp_auto;
     uint64_t resp_aborted;  /* sent, and a wait behind it was aborted */
+    uint64_t resp_unfenced; /* not sent for sure before a drain */
 };
 
 /*

@@ -25,8 +25,9 @@
  * - A page group response is posted: no rule keeps it behind invalidations, and
  *   no wait descriptor is needed for it to be sent. It is sent when it is
  *   fetched or, while a device in front of it has not answered, held back.
- * - If an invalidation drains, the completion waits for accesses that were
- *   translated before.
+ * - If an invalidation of the IOTLB drains, the completion waits for accesses
+ *   that the unit has translated before. It says nothing about those that a
+ *   device has translated by its own TLB, which that device's answer waits for.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -55,8 +56,8 @@
 
 /*
  * Invalidations, and wait descriptors, that may be under way. Beyond this they
- * act without a wait, which is permitted, or are not fetched, so that a guest
- * cannot use up our memory, nor our time once it waits.
+ * act without a wait, which is permitted, and are not fetched until devices have
+ * answered, so that a guest cannot use up our memory, nor our time once it waits.
  */
 #define MAX_DEFERRED    256
 #define MAX_WAITS       64
@@ -72,12 +73,15 @@ struct VTDFetched {
     VTDInval inv;           /* An invalidation: */
     unsigned int drain;     /* kinds of accesses that are waited for */
     bool sent;              /* to the device, which has not answered */
+    bool invalidated;       /* by the device, whose DMA is still in flight */
+    uint64_t dma_mark;      /* of that */
     bool held;              /* until a device in front of it has answered */
     bool no_answer;         /* the device is given up */
     int64_t answer_ns;      /* then */
 
     VTDInvDesc desc;        /* A response, or a wait descriptor: */
     bool responded;         /* the response is sent; until a wait completes */
+    bool unfenced;          /* a drain's invalidations do not wait for it */
     bool aborted;           /* a wait descriptor behind it is */
     bool blocks;            /* the queue stops at it */
     bool acted;             /* what is in front of it has */
@@ -193,7 +197,7 @@ static void refill(IntelIOMMUState *s)
     }
 }
 
-/* Wait for accesses that are translated by now */
+/* Wait for accesses that the unit has translated by now */
 static void drain(VTDSVA *sva, unsigned int kinds)
 {
     if (kinds & IOMMU_FLIGHT_READ) {
@@ -295,12 +299,32 @@ static void answered(IntelIOMMUState *s, VTDFetched *f)
 {
     VTDSVA *sva = s->sva;
 
-    vtd_cache_inval(s, &f->inv);
+    if (!f->invalidated) {
+        vtd_cache_inval(s, &f->inv);
+    }
     repeated(sva, &f->inv);
     vtd_prq_push(s, f->inv.sid);
-    drain(sva, IOMMU_FLIGHT_ALL);
     take_off(sva, f);
     respond_all(s);
+}
+
+/*
+ * The device invalidates. Its answer is not sent before the accesses have
+ * reached memory that it has translated by its TLB until then (PCIe 10.3.3).
+ */
+static void answer(IntelIOMMUState *s, VTDFetched *f)
+{
+    PCIDevice *pci = find_function(f->inv.sid);
+
+    if (!f->invalidated) {
+        f->invalidated = true;
+        vtd_cache_inval(s, &f->inv);
+        f->dma_mark = iommu_flight_mark();
+    }
+    if (!s->strict || !pci ||
+        iommu_flight_over_translated(f->dma_mark, pci, &f->answer_ns)) {
+        answered(s, f);
+    }
 }
 
 /*
@@ -325,7 +349,7 @@ static void send_to_device(IntelIOMMUState *s, VTDFetched *f)
     f->no_answer = ns < 0 || ns > timeout;
     f->answer_ns = now_ns() + (f->no_answer ? timeout : ns);
     if (!ns) {
-        answered(s, f);
+        answer(s, f);
     }
 }
 
@@ -341,6 +365,17 @@ static void act(IntelIOMMUState *s, VTDFetched *f)
         take_off(sva, f);
     }
     refill(s);
+}
+
+/*
+ * A device in front has not answered: what is behind is held back until it does,
+ * in most cases, as where hardware has room for one such request.
+ */
+static bool hold(IntelIOMMUState *s, VTDFetched *f)
+{
+    f->held = s->strict && (s->wild & VTD_WILD_ORDER) &&
+              iommu_choice_below(&s->sva->hold_choice, 4);
+    return f->held;
 }
 
 /*
@@ -361,11 +396,7 @@ static VTDFetched *next_to_act(IntelIOMMUState *s)
             continue;
         }
         lowest = rank(&f->inv);
-        if (!f->held && waits && wild &&
-            iommu_choice_below(&sva->hold_choice, 2)) {
-            f->held = true;
-        }
-        if (!f->held) {
+        if (!f->held && !(waits && hold(s, f))) {
             may[n++] = f;
         }
     }
@@ -413,6 +444,7 @@ static bool may_be_early(IntelIOMMUState *s)
 {
     VTDSVA *sva = s->sva;
     VTDFetched *last = QTAILQ_LAST(&sva->fetched), *f;
+    bool waits = false;
 
     if (!s->strict) {
         return true;
@@ -421,12 +453,14 @@ static bool may_be_early(IntelIOMMUState *s)
         return false;
     }
     QTAILQ_FOREACH(f, &sva->fetched, next) {
+        waits |= f->sent;
         if (f->type == FETCHED_INVAL && !f->sent &&
             rank(&f->inv) < rank(&last->inv)) {
             return false;
         }
     }
-    return iommu_choice_below(&sva->early_choice, 2);
+    return !(waits && hold(s, last)) &&
+           iommu_choice_below(&sva->early_choice, 2);
 }
 
 static VTDFetched *first_wait(VTDSVA *sva)
@@ -487,7 +521,7 @@ static void time_out(IntelIOMMUState *s)
             take_off(sva, f);
         } else if (behind && (is_of_device(&f->inv) ||
                               iommu_choice_below(&sva->abort_choice, 2))) {
-            if (is_of_device(&f->inv)) {
+            if (is_of_device(&f->inv) && !f->invalidated) {
                 note_lost(sva, &f->inv);
             }
             take_off(sva, f);
@@ -548,7 +582,7 @@ static void run(IntelIOMMUState *s)
             if (f->no_answer) {
                 time_out(s);
             } else {
-                answered(s, f);
+                answer(s, f);
             }
             continue;
         }
@@ -575,8 +609,10 @@ static void run(IntelIOMMUState *s)
             f->mark = sva->flight_mark;
         }
         if (s->strict &&
-            (!iommu_flight_over(f->mark.reads, IOMMU_FLIGHT_READ, &again) ||
-             !iommu_flight_over(f->mark.writes, IOMMU_FLIGHT_WRITE, &again))) {
+            (!iommu_flight_over_untranslated(f->mark.reads, IOMMU_FLIGHT_READ,
+                                             &again) ||
+             !iommu_flight_over_untranslated(f->mark.writes,
+                                             IOMMU_FLIGHT_WRITE, &again))) {
             wake = MIN(wake, again);
             break;
         }
@@ -602,8 +638,14 @@ static void sync_expired(void *opaque)
 /* Note the PASIDs that are drained, and of which functions */
 static void note_drain(VTDSVA *sva, const VTDInval *inv)
 {
+    VTDFetched *f;
     VTDDrain *d;
 
+    if (inv->kind == VTD_INVAL_PTLB_ALL) {
+        QTAILQ_FOREACH(f, &sva->fetched, next) {
+            f->unfenced |= f->type == FETCHED_RESPONSE;
+        }
+    }
     if (inv->kind == VTD_INVAL_PTLB_ALL &&
         sva->nr_drained < ARRAY_SIZE(sva->drained)) {
         sva->drained[sva->nr_drained++] = (VTDDrain) {
@@ -636,20 +678,6 @@ void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv,
     VTDSVA *sva = s->sva;
     VTDFetched *f;
 
-    if (sva->nr_deferred == MAX_DEFERRED) {
-        act_before(s, NULL);
-        run(s);
-    }
-    if (sva->nr_deferred == MAX_DEFERRED) {
-        /* Devices do not answer: nor would they answer one more */
-        if (is_of_device(inv)) {
-            note_lost(sva, inv);
-        } else {
-            vtd_cache_inval(s, inv);
-        }
-        return;
-    }
-
     note_drain(sva, inv);
     f = g_new0(VTDFetched, 1);
     f->inv = *inv;
@@ -658,6 +686,10 @@ void vtd_sync_inval(IntelIOMMUState *s, const VTDInval *inv,
     sva->nr_deferred++;
     if (may_be_early(s)) {
         act(s, f);
+        run(s);
+    }
+    if (sva->nr_deferred == MAX_DEFERRED) {
+        act_before(s, NULL);
         run(s);
     }
 }
@@ -693,6 +725,30 @@ void vtd_sync_response(IntelIOMMUState *s, const VTDInvDesc *desc)
     }
 }
 
+/*
+ * A wait descriptor with PD was fetched. By the recipe of VT-d 7.10 a fence comes
+ * first, so that the invalidation of a device's TLB is behind all responses that
+ * the device was sent, and its answer behind their arrival. Count those that were
+ * not complete when the invalidations were fetched.
+ */
+static void count_unfenced(VTDSVA *sva)
+{
+    const VTDDrain *d;
+    VTDFetched *f;
+    uint32_t i;
+
+    QTAILQ_FOREACH(f, &sva->fetched, next) {
+        for (d = sva->drained; d < sva->drained + sva->nr_drained; d++) {
+            for (i = 0; i < d->nr_sids && f->unfenced; i++) {
+                if (d->sid[i] == extract64(f->desc.val[0], 16, 16)) {
+                    f->unfenced = false;
+                    sva->resp_unfenced++;
+                }
+            }
+        }
+    }
+}
+
 /**
  * vtd_sync_wait - a wait descriptor was fetched
  * @s: IOMMU
@@ -722,6 +778,9 @@ bool vtd_sync_wait(IntelIOMMUState *s, const VTDInvDesc *desc)
                                                         WAIT_MIN_NS,
                                                         WAIT_MAX_NS);
     }
+    if (desc->lo & VTD_INV_DESC_WAIT_PD) {
+        count_unfenced(sva);
+    }
     memcpy(f->drained, sva->drained, sizeof(f->drained));
     f->nr_drained = sva->nr_drained;
     sva->nr_drained = 0;
@@ -732,10 +791,11 @@ bool vtd_sync_wait(IntelIOMMUState *s, const VTDInvDesc *desc)
     return !blocks;
 }
 
-/* Does the queue stop at a wait descriptor? */
+/* Does the queue stop, at a wait descriptor or until devices have answered? */
 bool vtd_sync_waits(IntelIOMMUState *s)
 {
-    return s->sva && s->sva->blocked;
+    return s->sva &&
+           (s->sva->blocked || s->sva->nr_deferred >= MAX_DEFERRED);
 }
 
 /* Keep a request, to be repeated by refill(); the caches are locked */

@@ -29,12 +29,14 @@ static GHashTable *answers;
 /* PCIBus -> const int64_t, or NULL if there are two IOMMUs */
 static GHashTable *settled;
 
-void iommu_flight_begin(IOMMUFlight *flight, unsigned int kinds,
-                        int64_t end_ns)
+void iommu_flight_begin(IOMMUFlight *flight, PCIDevice *dev, bool translated,
+                        unsigned int kinds, int64_t end_ns)
 {
     assert(bql_locked() && !flight->number);
 
     flight->number = ++last_number;
+    flight->dev = dev;
+    flight->translated = translated;
     flight->kinds = kinds;
     flight->end_ns = end_ns;
     QLIST_INSERT_HEAD(&flights, flight, next);
@@ -55,7 +57,14 @@ uint64_t iommu_flight_mark(void)
     return last_number;
 }
 
-bool iommu_flight_over(uint64_t mark, unsigned int kinds, int64_t *again_ns)
+/* What is waited for: of the untranslated, and of the translated accesses */
+typedef struct Awaited {
+    unsigned int untranslated;      /* kinds */
+    unsigned int translated;
+    const PCIDevice *dev;           /* of all devices if NULL */
+} Awaited;
+
+static bool is_over(uint64_t mark, const Awaited *awaited, int64_t *again_ns)
 {
     int64_t end = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + SCALE_US;
     IOMMUFlight *flight;
@@ -64,7 +73,10 @@ bool iommu_flight_over(uint64_t mark, unsigned int kinds, int64_t *again_ns)
     assert(bql_locked());
 
     QLIST_FOREACH(flight, &flights, next) {
-        if (flight->number <= mark && (flight->kinds & kinds)) {
+        if (flight->number <= mark &&
+            (flight->kinds & (flight->translated ? awaited->translated :
+                                                   awaited->untranslated)) &&
+            (!awaited->dev || flight->dev == awaited->dev)) {
             end = MAX(end, flight->end_ns + 1);
             over = false;
         }
@@ -75,6 +87,27 @@ bool iommu_flight_over(uint64_t mark, unsigned int kinds, int64_t *again_ns)
     }
 
     return over;
+}
+
+bool iommu_flight_over(uint64_t mark, unsigned int kinds, int64_t *again_ns)
+{
+    return is_over(mark, &(Awaited) {
+        .untranslated = kinds, .translated = kinds,
+    }, again_ns);
+}
+
+bool iommu_flight_over_untranslated(uint64_t mark, unsigned int kinds,
+                                    int64_t *again_ns)
+{
+    return is_over(mark, &(Awaited) { .untranslated = kinds }, again_ns);
+}
+
+bool iommu_flight_over_translated(uint64_t mark, const PCIDevice *dev,
+                                  int64_t *again_ns)
+{
+    return is_over(mark, &(Awaited) {
+        .translated = IOMMU_FLIGHT_ALL, .dev = dev,
+    }, again_ns);
 }
 
 void iommu_inv_set_answer(PCIDevice *dev, int64_t ns)

@@ -312,7 +312,8 @@ static bool svaq_take_off(SVAQueue *q, unsigned int kinds, AddressSpace *as,
 
     ns = iommu_choice_between(&s->flight_time, SVADEV_FLIGHT_MIN_NS,
                               SVADEV_FLIGHT_MAX_NS);
-    iommu_flight_begin(&q->flight.access, kinds,
+    iommu_flight_begin(&q->flight.access, pci, q->mode & SVADEV_Q_MODE_ATS,
+                       kinds,
                        qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + ns);
     svadev_queue_wait(q, SVAQ_FLYING, ns);
 

@@ -802,6 +802,7 @@ static void test_fault_records(void)
     check_fault(&b, 1, SID2, 2, VA + PAGE, false, F_PE_P);
     g_assert_cmphex(reg(&b, FSTS), ==, FSTS_PPF);
     g_assert_cmpuint(counter(&b, "evt.lost"), ==, 0);
+    g_assert_cmpuint(counter(&b, "frcd.pending"), ==, 2);
     fault_of(&b, 1, VA);
     check_fault(&b, 1, SID2, 2, VA + PAGE, false, F_PE_P);
     g_assert_cmphex(reg(&b, FSTS), ==, FSTS_PPF);
@@ -827,6 +828,7 @@ static void test_fault_records(void)
     fault_of(&b, 0, VA);
     no_fault(&b);
     g_assert_cmpuint(counter(&b, "evt.lost"), ==, 3);
+    g_assert_cmpuint(counter(&b, "frcd.pending"), ==, 0);
     set_reg(&b, FSTS, FSTS_PFO);
     g_assert_cmphex(fsts(&b), ==, 0);
     fault_of(&b, 0, VA);
@@ -2686,14 +2688,15 @@ static void test_stores_many(void)
 }
 
 /*
- * How many of 8 accesses to VA that are in flight are over when an IOTLB
- * invalidation with @drain completes?
+ * How many of 8 accesses to VA that are in flight are over when the invalidation
+ * @lo, @hi completes?
  */
-static int over_by(Bench *b, uint64_t op, uint64_t drain)
+static int over_by(Bench *b, uint64_t op, uint32_t mode, uint64_t lo,
+                   uint64_t hi)
 {
     int i, n = 0, over = 0;
 
-    set_queue(b, 0, 0, 1, 0);
+    set_queue(b, 0, 0, 1, mode);
     for (i = 0; i < 1000 && n < 8; i++) {
         put(b, page_reg(0, 0, SVADEV_OP), op);
         put(b, page_reg(0, 0, SVADEV_SRC), VA);
@@ -2704,7 +2707,7 @@ static int over_by(Bench *b, uint64_t op, uint64_t drain)
         qtest_clock_step(b->qts, 1000);
         if (status(b, 0) == SVADEV_STATUS_BUSY) {
             n++;
-            desc(b, D_IOTLB | G(1) | drain, 0);
+            desc(b, lo, hi);
             start_wait(b);
             qtest_clock_step(b->qts, 10);
             while (wait_is_pending(b)) {
@@ -2725,17 +2728,52 @@ static int over_by(Bench *b, uint64_t op, uint64_t drain)
 /* Reads and writes that were translated before are waited for, each if asked */
 static void test_drain(void)
 {
+    static const struct {
+        uint64_t op, flags;
+        int over;
+    } cases[] = {
+        { SVADEV_OP_WRITE, 0, 0 },
+        { SVADEV_OP_WRITE, DR, 0 },
+        { SVADEV_OP_WRITE, DW, 8 },
+        { SVADEV_OP_READ, DW, 0 },
+        { SVADEV_OP_READ, DR, 8 },
+        { SVADEV_OP_FETCH_ADD, DR, 8 },
+        { SVADEV_OP_FETCH_ADD, DW, 8 },
+        { SVADEV_OP_FETCH_ADD, 0, 0 },
+    };
+    Bench b = start_with(",x-wait-ns=1");
+    int i;
+
+    one_page(&b, 1, 2, DATA);
+    for (i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_test_message("case %d", i);
+        g_assert_cmpint(over_by(&b, cases[i].op, 0,
+                                D_IOTLB | G(1) | cases[i].flags, 0), ==,
+                        cases[i].over);
+    }
+    stop(&b);
+}
+
+/*
+ * What a device has translated by its own TLB is waited for by its answer, not by
+ * that of another one, nor by an IOTLB invalidation; and the answer does not wait
+ * for what the unit has translated.
+ */
+static void test_drain_device(void)
+{
+    const uint64_t iotlb = D_IOTLB | G(1) | DW | DR;
+    const uint64_t dev = D_DEV_PIOTLB | SID << 16 | 1ull << 32;
+    const uint64_t other = D_DEV_PIOTLB | SID2 << 16 | 1ull << 32;
     Bench b = start_with(",x-wait-ns=1");
 
     one_page(&b, 1, 2, DATA);
-    g_assert_cmpint(over_by(&b, SVADEV_OP_WRITE, 0), ==, 0);
-    g_assert_cmpint(over_by(&b, SVADEV_OP_WRITE, DR), ==, 0);
-    g_assert_cmpint(over_by(&b, SVADEV_OP_WRITE, DW), ==, 8);
-    g_assert_cmpint(over_by(&b, SVADEV_OP_READ, DW), ==, 0);
-    g_assert_cmpint(over_by(&b, SVADEV_OP_READ, DR), ==, 8);
-    g_assert_cmpint(over_by(&b, SVADEV_OP_FETCH_ADD, DR), ==, 8);
-    g_assert_cmpint(over_by(&b, SVADEV_OP_FETCH_ADD, DW), ==, 8);
-    g_assert_cmpint(over_by(&b, SVADEV_OP_FETCH_ADD, 0), ==, 0);
+    set_queue(&b, 1, 0, 1, ATS);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_WRITE, ATS, iotlb, 0), ==, 0);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_WRITE, ATS, dev, VA), ==, 8);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_READ, ATS, dev, VA), ==, 8);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_WRITE, ATS, other, VA), ==, 0);
+    g_assert_cmpint(over_by(&b, SVADEV_OP_WRITE, 0, dev, VA), ==, 0);
+    g_assert_cmpuint(counter(&b, "dev_tlb.timeout"), ==, 0);
     stop(&b);
 }
 
@@ -3027,7 +3065,10 @@ static void test_time_out_others(void)
     stop(&b);
 }
 
-/* More invalidations than the model remembers, of devices that do not answer */
+/*
+ * More invalidations than the model remembers, of devices that do not answer: the
+ * queue stops until the time-out.
+ */
 static void test_time_out_many(void)
 {
     Bench b = start_with(",x-wait-ns=1000");
@@ -3039,6 +3080,13 @@ static void test_time_out_many(void)
     for (i = 0; i < 300; i++) {
         flush_gone(&b);
     }
+    /* As many are in the queue when the head is where it began */
+    g_assert_cmphex(get(&b, VTD + IQH), ==, 0);
+    g_assert_cmphex(b.tail, ==, 300 - 256);
+    qtest_clock_step(b.qts, 11 * MS);
+    g_assert_cmphex(fsts(&b), ==, FSTS_ITE);
+    g_assert_cmpuint(counter(&b, "dev_tlb.timeout"), ==, 1);
+    set_reg(&b, FSTS, FSTS_ITE);
     g_assert_cmphex(get(&b, VTD + IQH), ==, b.tail << 5);
     flush_pages(&b, 2, 1, VA, 0, 0);
     start_wait(&b);
@@ -3293,6 +3341,40 @@ static void test_page_request(void)
     step(&b);
     g_assert_cmpuint(status(&b, 2), ==, SVADEV_STATUS_OK);
     g_assert_cmphex(get(&b, DATA + PAGE), ==, 10);
+    stop(&b);
+}
+
+/*
+ * A drain has a fence in front, or its device-TLB invalidation may pass a response
+ * (VT-d 7.10).
+ */
+static void test_drain_fence(void)
+{
+    Bench b = start_with(",x-wild=16,x-wait-ns=1000");
+    uint64_t unfenced;
+    int i, fence;
+
+    one_page(&b, 1, 2, DATA);
+    for (fence = 1; fence >= 0; fence--) {
+        for (i = 0; i < 32; i++) {
+            respond(&b, 1, i, 0);
+            desc(&b, D_WAIT | WAIT_SW, STATUS);
+            if (fence) {
+                desc(&b, D_WAIT | WAIT_FN, 0);
+            }
+            flush_all_of(&b, 2, 1);
+            flush_dev(&b, 1, 0, true);
+            desc(&b, D_WAIT | WAIT_PD | WAIT_SW, STATUS);
+            drain(&b);
+            wait_desc(&b);
+        }
+        unfenced = counter(&b, "resp.unfenced");
+        if (fence) {
+            g_assert_cmpuint(unfenced, ==, 0);
+        }
+    }
+    g_assert_cmpuint(unfenced, >, 0);
+    g_assert_cmpuint(unfenced, <, 32);
     stop(&b);
 }
 
@@ -4239,6 +4321,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-sva/order", test_order);
     qtest_add_func("/vtd-sva/order-pages", test_order_pages);
     qtest_add_func("/vtd-sva/drain", test_drain);
+    qtest_add_func("/vtd-sva/drain-device", test_drain_device);
+    qtest_add_func("/vtd-sva/drain-fence", test_drain_fence);
     qtest_add_func("/vtd-sva/order-many", test_order_many);
     qtest_add_func("/vtd-sva/time-out", test_time_out);
     qtest_add_func("/vtd-sva/time-out-waits", test_time_out_waits);

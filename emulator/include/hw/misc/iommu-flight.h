@@ -7,6 +7,7 @@
 #ifndef HW_MISC_IOMMU_FLIGHT_H
 #define HW_MISC_IOMMU_FLIGHT_H
 
+#include "hw/pci/pci.h"
 #include "qemu/queue.h"
 
 /**
@@ -16,6 +17,8 @@
  */
 typedef struct IOMMUFlight {
     uint64_t number;
+    PCIDevice *dev;
+    bool translated;
     unsigned int kinds;
     int64_t end_ns;
     QLIST_ENTRY(IOMMUFlight) next;
@@ -31,12 +34,16 @@ typedef struct IOMMUFlight {
  *
  * @flight: the access; it is not in flight already
  *
+ * @dev: the device
+ *
+ * @translated: whether the device has the translation from its own TLB
+ *
  * @kinds: IOMMU_FLIGHT_*
  *
  * @end_ns: when it is to reach memory, in nanoseconds of QEMU_CLOCK_VIRTUAL
  */
-void iommu_flight_begin(IOMMUFlight *flight, unsigned int kinds,
-                        int64_t end_ns);
+void iommu_flight_begin(IOMMUFlight *flight, PCIDevice *dev, bool translated,
+                        unsigned int kinds, int64_t end_ns);
 
 /**
  * iommu_flight_land: an access has reached memory, or was dropped
@@ -68,6 +75,36 @@ uint64_t iommu_flight_mark(void);
  * Returns: true if they have, or were dropped
  */
 bool iommu_flight_over(uint64_t mark, unsigned int kinds, int64_t *again_ns);
+
+/**
+ * iommu_flight_over_untranslated: likewise, of accesses that the IOMMU has
+ * translated
+ *
+ * @mark: from iommu_flight_mark(), or 0 for no access at all
+ *
+ * @kinds: IOMMU_FLIGHT_*: those of these kinds
+ *
+ * @again_ns: when to ask again; set if they have not
+ *
+ * Returns: true if they have, or were dropped
+ */
+bool iommu_flight_over_untranslated(uint64_t mark, unsigned int kinds,
+                                    int64_t *again_ns);
+
+/**
+ * iommu_flight_over_translated: likewise, of accesses that a device has
+ * translated by its own TLB
+ *
+ * @mark: from iommu_flight_mark(), or 0 for no access at all
+ *
+ * @dev: the device
+ *
+ * @again_ns: when to ask again; set if they have not
+ *
+ * Returns: true if they have, or were dropped
+ */
+bool iommu_flight_over_translated(uint64_t mark, const PCIDevice *dev,
+                                  int64_t *again_ns);
 
 /**
  * iommu_inv_set_settled: say where an IOMMU keeps what it has invalidated
