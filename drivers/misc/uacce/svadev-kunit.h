@@ -50,7 +50,8 @@ static const char * const svt_forbidden[] = {
 	"svadev1.stale.atc", "svadev1.late.atc",
 	"svadev1.pri.unexpected", "svadev1.cfg.order",
 	"vtd.cmd.bad",
-	"vtd.resp.unknown", "vtd.resp.auto", "vtd.prq.overflow",
+	"vtd.resp.unknown", "vtd.resp.unfenced",
+	"vtd.resp.auto", "vtd.prq.overflow",
 	"vtd.prq.late",
 	"vtd.evt.root_p", "vtd.evt.ctx_p", "vtd.evt.ctx_rsvd",
 	"vtd.evt.ctx_dte", "vtd.evt.ctx_paside", "vtd.evt.pasid_bound",
@@ -162,6 +163,23 @@ static inline void svt_audit(struct kunit *test, const char *when)
 			    "audit %s: cache entries differ from memory", when);
 }
 
+/*
+ * Fault records that software has not read: the interrupt may still be served.
+ * Without room for others faults are lost.
+ */
+static inline void svt_expect_records_read(struct kunit *test)
+{
+#ifdef CONFIG_X86
+	struct svt *svt = test->priv;
+	unsigned int i;
+
+	for (i = 0; i < 1000 && svt_counter(svt, "vtd.frcd.pending"); i++)
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_EQ_MSG(test, svt_counter(svt, "vtd.frcd.pending"), 0,
+			    "fault records are not read");
+#endif
+}
+
 static inline int svt_init(struct kunit *test)
 {
 	struct pci_dev *pdev = NULL;
@@ -183,8 +201,10 @@ static inline int svt_init(struct kunit *test)
 	if (!n)
 		kunit_skip(test, "no svadev in this machine");
 
+	/* The order in configuration space is that of probe, before any case */
 	for (i = 0; i < ARRAY_SIZE(svt_forbidden); i++)
-		svt->before[i] = svt_counter(svt, svt_forbidden[i]);
+		if (!strstr(svt_forbidden[i], ".cfg.order"))
+			svt->before[i] = svt_counter(svt, svt_forbidden[i]);
 	test->priv = svt;
 	return 0;
 }
@@ -258,6 +278,7 @@ static inline void svt_exit(struct kunit *test)
 				    "there is no counter %s", svt_forbidden[i]);
 	}
 	KUNIT_EXPECT_EQ(test, svt_counter(svt, SVT_NOW), 0);
+	svt_expect_records_read(test);
 	svt_audit(test, "after detach");
 
 	for (i = 0; i < ARRAY_SIZE(svt->pdev); i++)

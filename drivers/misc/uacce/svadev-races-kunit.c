@@ -104,9 +104,52 @@ static void svt_detach_untranslated(struct kunit *test)
 							  SVT_TIMEOUT_MS));
 		usleep_range(100, 200);
 		late += !svt_bytes_are(page, 0);
+		/*
+		 * Where there is PRI, a drain of page requests has invalidated the
+		 * IOTLB once more.
+		 */
+		svt_audit(test, "after a detach");
 	}
 	KUNIT_EXPECT_EQ_MSG(test, 0, late,
 			    "the device writes to a page of what is detached");
+}
+
+/*
+ * Two functions fault at the same time, and both faults are recorded before the
+ * interrupt of the first one is served: svt_exit() looks for records that remain.
+ */
+static void svt_faults_of_two_functions(struct kunit *test)
+{
+	struct svadev_op op = {
+		.op = SVADEV_OP_FILL, .dst = SVT_IOVA + PAGE_SIZE, .len = 8,
+	};
+	struct svt *svt = test->priv;
+	struct svadev_queue *q[2];
+	struct svt_target t[2];
+	unsigned int i, j;
+	u64 faults;
+
+	svt_need_two_functions(test);
+	for (j = 0; j < ARRAY_SIZE(q); j++) {
+		svt_target_process(test, &t[j], j);
+		svt_attach(test, t[j].domain, j, svt_pasid(test, j));
+		q[j] = svt_queue_ats(test, j, svt_pasid(test, j), false);
+	}
+	faults = svt_walk_faults(svt);
+	for (i = 0; i < SVT_RACES; i++) {
+		for (j = 0; j < ARRAY_SIZE(q); j++)
+			KUNIT_ASSERT_EQ(test, 0, svadev_queue_submit(q[j], &op));
+		for (j = 0; j < ARRAY_SIZE(q); j++) {
+			struct svadev_op done = {};
+
+			KUNIT_ASSERT_EQ(test, -EFAULT, svt_wait(q[j], &done));
+		}
+	}
+	KUNIT_EXPECT_EQ(test, faults + 2 * SVT_RACES, svt_walk_faults(svt));
+	for (j = 0; j < ARRAY_SIZE(q); j++) {
+		svt_detach(test, t[j].domain, j, svt_pasid(test, j));
+		svt_target_process_put(&t[j]);
+	}
 }
 
 #define SVT_PAGES		4
@@ -465,16 +508,59 @@ static void svt_exit_faulting(struct kunit *test)
 	svt_target_process_put(&t[i % 2]);
 }
 
+/*
+ * A PASID is detached, and drained, while the function's requests with another one
+ * are answered: the drain begins with a fence.
+ */
+static void svt_drain_beside_faults(struct kunit *test)
+{
+	const u64 base = SVT_IOVA + SZ_1M, size = SZ_2M;
+	struct svadev_queue *q[SVT_FAULTING_QUEUES];
+	struct iommu_domain *domain = svt_domain(test);
+	ioasid_t pasid = svt_pasid(test, 0), other = svt_pasid(test, 1);
+	struct svadev_op op = { .op = SVADEV_OP_FILL, .value = 1, .len = size };
+	struct svt_target t;
+	unsigned long addr;
+	unsigned int i, j;
+
+	svt_target_process(test, &t, 0);
+	svt_attach(test, t.domain, 0, pasid);
+	kthread_use_mm(t.mm);
+	addr = vm_mmap(NULL, base, ARRAY_SIZE(q) * size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+	kthread_unuse_mm(t.mm);
+	KUNIT_ASSERT_EQ(test, addr, (unsigned long)base);
+
+	for (j = 0; j < ARRAY_SIZE(q); j++) {
+		q[j] = svt_queue(test, 0, pasid);
+		op.dst = base + j * size;
+		KUNIT_ASSERT_EQ(test, 0, svadev_queue_submit(q[j], &op));
+	}
+	for (i = 0; i < SVT_RACES; i++) {
+		svt_attach(test, domain, 0, other);
+		svt_detach_now(test, domain, 0, other);
+	}
+	for (j = 0; j < ARRAY_SIZE(q); j++) {
+		struct svadev_op done = {};
+
+		KUNIT_EXPECT_EQ(test, 0, svt_wait(q[j], &done));
+	}
+	svt_detach(test, t.domain, 0, pasid);
+	svt_target_process_put(&t);
+}
+
 static struct kunit_case svadev_races_cases[] = {
 	KUNIT_CASE(svt_process_pages),
 	KUNIT_CASE(svt_detach_hammered),
 	KUNIT_CASE(svt_unmap_untranslated),
 	KUNIT_CASE(svt_detach_untranslated),
+	KUNIT_CASE(svt_faults_of_two_functions),
 	KUNIT_CASE(svt_detach_pulled),
 	KUNIT_CASE(svt_replace_unmapped_pasid),
 	KUNIT_CASE(svt_replace_unmapped_rid),
 	KUNIT_CASE(svt_exit_beside_replace),
 	KUNIT_CASE(svt_exit_faulting),
+	KUNIT_CASE(svt_drain_beside_faults),
 	{}
 };
 
