@@ -75,7 +75,7 @@ static void svt_unmap_untranslated(struct kunit *test)
 		       SVT_IOVA);
 }
 
-/* As above. Where there is ATS, the device's answer would come behind the DMA. */
+/* As above. Where there is ATS, most DMA is over when the device has answered. */
 static void svt_detach_untranslated(struct kunit *test)
 {
 	ioasid_t pasid = svt_pasid(test, 0);
