@@ -41,6 +41,9 @@
 #define SVADEV_FLIES            4
 #define SVADEV_FLIGHT_MIN_NS    (1 * SCALE_US)
 #define SVADEV_FLIGHT_MAX_NS    (50 * SCALE_US)
+/* and one of so many more, where the fabric is congested */
+#define SVADEV_CONGESTED        8
+#define SVADEV_CONGESTED_NS     (1 * SCALE_MS)
 
 static unsigned svaq_index(SVAQueue *q)
 {
@@ -311,7 +314,9 @@ static bool svaq_take_off(SVAQueue *q, unsigned int kinds, AddressSpace *as,
     }
 
     ns = iommu_choice_between(&s->flight_time, SVADEV_FLIGHT_MIN_NS,
-                              SVADEV_FLIGHT_MAX_NS);
+                              iommu_choice_below(&s->flight_time,
+                                                 SVADEV_CONGESTED) ?
+                              SVADEV_FLIGHT_MAX_NS : SVADEV_CONGESTED_NS);
     iommu_flight_begin(&q->flight.access, pci, q->mode & SVADEV_Q_MODE_ATS,
                        kinds,
                        qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + ns);
