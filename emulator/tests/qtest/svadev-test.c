@@ -20,7 +20,7 @@
 #define NR_QUEUES       5
 #define MAX_STEPS       100000
 #define STEP_NS         1000
-#define FLIGHT_NS       50000           /* of a DMA, at most */
+#define FLIGHT_NS       1000000         /* of a DMA, at most */
 
 /* Where things are on the machine: all set up here, as there is no firmware */
 typedef struct Machine {
@@ -843,14 +843,15 @@ static void test_hammer(void)
 
     qtest_writeq(d.qts, p, 0);
     start_hammer(&d, 0, p, 50000);
-    for (i = 0; i < 1000; i++) {
+    for (i = 0; i < 10000; i++) {
         step(&d);
     }
     g_assert(busy(&d, 0));
     g_assert_cmpuint(page_read(&d, 0, SVADEV_STATUS), ==, SVADEV_STATUS_BUSY);
     rounds = page_read(&d, 0, SVADEV_ROUNDS);
-    g_assert_cmpuint(rounds, >=, 15);
-    g_assert_cmpuint(rounds, <=, 20);
+    /* Some of them are in flight for longer than that */
+    g_assert_cmpuint(rounds, >=, 80);
+    g_assert_cmpuint(rounds, <=, 200);
     g_assert_cmpuint(qtest_readq(d.qts, p), ==, rounds);
     g_assert_cmpuint(page_read(&d, 0, SVADEV_RESULT), ==, rounds - 1);
 

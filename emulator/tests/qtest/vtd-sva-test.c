@@ -2715,7 +2715,7 @@ static int over_by(Bench *b, uint64_t op, uint32_t mode, uint64_t lo,
             }
             over += status(b, 0) == SVADEV_STATUS_OK;
         }
-        qtest_clock_step(b->qts, 100000);
+        qtest_clock_step(b->qts, 2000000);
         g_assert_cmpuint(status(b, 0), ==, SVADEV_STATUS_OK);
     }
     g_assert_cmpint(n, ==, 8);
