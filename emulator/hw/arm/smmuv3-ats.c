@@ -73,6 +73,8 @@ struct SMMUv3ATS {
     IOMMUChoice answer;     /* how long does it take? */
     IOMMUChoice lost;       /* does an invalidation act beside one timed out? */
     bool doomed;            /* one since the last CMD_SYNC is never answered */
+    uint32_t dead[16];      /* functions that will not, of those not sent yet */
+    uint32_t nr_dead;
     int64_t timeout_ns;     /* when it is given up, or 0 */
     bool timed_out;         /* since the last CMD_SYNC */
     int64_t failed_ns;      /* when a CMD_SYNC failed last */
@@ -138,6 +140,7 @@ void smmuv3_ats_reset(SMMUv3State *s)
     }
     ats->nr_sent = 0;
     ats->doomed = false;
+    ats->nr_dead = 0;
     ats->timeout_ns = 0;
     ats->timed_out = false;
     timer_del(ats->timer);
@@ -530,10 +533,23 @@ static bool atc_inv_ignored(SMMUv3State *s, Cmd *cmd)
  */
 void smmuv3_ats_inval_begin(SMMUv3State *s, Cmd *cmd)
 {
-    if (!atc_inv_ignored(s, cmd) &&
+    SMMUv3ATS *ats = s->sva->ats;
+
+    if (!atc_inv_ignored(s, cmd) && ats->nr_dead < ARRAY_SIZE(ats->dead) &&
         atc_answer_ns(s, CMD_SID(cmd)) == IOMMU_INV_NEVER) {
-        s->sva->ats->doomed = true;
+        ats->dead[ats->nr_dead++] = CMD_SID(cmd);
+        ats->doomed = true;
     }
+}
+
+/* What is lost with a time-out is lost only if that happens: no way back */
+static bool atc_is_dead(const SMMUv3ATS *ats, uint32_t sid)
+{
+    uint32_t i;
+
+    for (i = 0; i < ats->nr_dead && ats->dead[i] != sid; i++) {
+    }
+    return i < ats->nr_dead;
 }
 
 static bool atc_inv_covers(Cmd *cmd, uint32_t pasid)
@@ -662,7 +678,8 @@ void smmuv3_ats_inval(SMMUv3State *s, Cmd *cmd)
         return;
     }
 
-    ns = atc_answer_ns(s, CMD_SID(cmd));
+    ns = atc_is_dead(ats, CMD_SID(cmd)) ? IOMMU_INV_NEVER :
+                                          atc_answer_ns(s, CMD_SID(cmd));
     if (ns == IOMMU_INV_NEVER) {
         end = now + (atc_function(s, CMD_SID(cmd)) ? s->timeout_ns :
                      MIN(s->timeout_ns, GONE_NS));
@@ -740,6 +757,7 @@ bool smmuv3_ats_sync_fails(SMMUv3State *s)
         ats->settled_ns = ARM_SMMU(s)->settled_ns;
     }
     ats->doomed = false;
+    ats->nr_dead = 0;
     ats->timeout_ns = 0;
     ats->timed_out = false;
     return fails;

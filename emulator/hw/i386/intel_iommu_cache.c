@@ -626,20 +626,35 @@ static bool is_still_dirty(const VTDMapping *held, const VTDMapping *now)
            now->level < held->level;
 }
 
+/* Does memory grant what @e does for @addr, with the same Dirty bit? */
+static bool entry_is_right(IntelIOMMUState *s, const VTDRequest *req,
+                           const VTDSpace *space, const VTDEntry *e,
+                           hwaddr addr, bool *granted)
+{
+    VTDRequest fresh = *req;
+    VTDMapping now;
+
+    fresh.fresh = true;
+    fresh.addr = addr;
+    *granted = !vtd_walk(s, &fresh, space, &now) &&
+               is_granted(&e->mapping, &now, addr);
+    return *granted && is_still_dirty(&e->mapping, &now);
+}
+
 static void check_tlb_hit(IntelIOMMUState *s, const VTDRequest *req,
                           const VTDSpace *space, VTDEntry *e)
 {
     VTDSVA *sva = s->sva;
-    VTDRequest fresh = *req;
-    VTDMapping now;
     bool granted, late;
 
-    fresh.fresh = true;
-    granted = !vtd_walk(s, &fresh, space, &now) &&
-              is_granted(&e->mapping, &now, req->addr);
-    if (granted && is_still_dirty(&e->mapping, &now)) {
+    if (entry_is_right(s, req, space, e, req->addr, &granted)) {
         entry_is_same(e, req->addr);
         return;
+    }
+    /* Another page may be as it was again: then the time begins with this one */
+    if (e->differs_ns && (e->differs_at ^ req->addr) >> 12 &&
+        entry_is_right(s, req, space, e, e->differs_at, &late)) {
+        e->differs_ns = 0;
     }
     late = entry_is_late(sva, e, req->addr);
     if (granted && !req->write) {

@@ -165,9 +165,7 @@ struct VTDSVA {
     VTDMark flight_mark;    /* of accesses that the next one waits for */
     int64_t settled_ns;     /* what differed then is invalidated by now */
     int64_t settled_atc_ns; /* likewise, of TLBs of devices */
-    VTDInval lost[64];      /* of these, dropped and not repeated */
-    uint32_t nr_lost;
-    bool lost_more;         /* than there is room for */
+    int64_t dropped_ns;     /* when one was dropped last, by a time-out */
     VTDDrain drained[4];    /* PASIDs whose IOTLB is invalidated since */
     uint32_t nr_drained;
     QEMUTimer *sync_timer;

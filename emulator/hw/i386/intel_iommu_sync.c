@@ -77,6 +77,7 @@ struct VTDFetched {
     uint64_t dma_mark;      /* of that */
     bool held;              /* until a device in front of it has answered */
     bool no_answer;         /* the device is given up */
+    int64_t sent_ns;
     int64_t answer_ns;      /* then */
 
     VTDInvDesc desc;        /* A response, or a wait descriptor: */
@@ -237,56 +238,16 @@ static void respond_all(IntelIOMMUState *s)
     }
 }
 
-/* Does @inv invalidate what @lost should have? */
-static bool covers(const VTDInval *inv, const VTDInval *lost)
-{
-    return inv->sid == lost->sid &&
-           (inv->kind == VTD_INVAL_DEV_GLOBAL ||
-            (inv->kind == lost->kind && inv->pasid == lost->pasid)) &&
-           !(lost->mask & ~inv->mask) &&
-           !((inv->addr ^ lost->addr) & ~inv->mask);
-}
-
-/* An invalidation of a device's TLB is dropped: software has to repeat it */
-static void note_lost(VTDSVA *sva, const VTDInval *inv)
-{
-    if (sva->nr_lost < ARRAY_SIZE(sva->lost)) {
-        sva->lost[sva->nr_lost++] = *inv;
-    } else {
-        sva->lost_more = true;
-    }
-}
-
-/* A function's TLB is lost with it, and when ATS is disabled */
-static bool has_tlb(uint16_t sid)
-{
-    PCIDevice *pci = find_function(sid);
-
-    return pci && pcie_ats_enabled(pci);
-}
-
-/* Take off what is repeated by @inv, or needs not be, as there is no TLB */
-static void repeated(VTDSVA *sva, const VTDInval *inv)
-{
-    uint32_t i, n = 0;
-
-    for (i = 0; i < sva->nr_lost; i++) {
-        if (inv ? !covers(inv, &sva->lost[i]) : has_tlb(sva->lost[i].sid)) {
-            sva->lost[n++] = sva->lost[i];
-        }
-    }
-    sva->nr_lost = n;
-}
-
 /*
  * A wait descriptor that was fetched at @fetched_ns is complete: of what was
- * changed long before, nothing is left. Devices may have what was dropped.
+ * changed long before, nothing is left. Where an invalidation was dropped since
+ * then, TLBs of devices may have what it should have removed: software has to
+ * repeat it, and has the time for that which it has from a store on.
  */
 static void settle(VTDSVA *sva, int64_t fetched_ns)
 {
     sva->settled_ns = MAX(sva->settled_ns, fetched_ns - SETTLE_NS);
-    repeated(sva, NULL);
-    if (!sva->nr_lost && !sva->lost_more) {
+    if (sva->settled_ns > sva->dropped_ns) {
         sva->settled_atc_ns = sva->settled_ns;
     }
 }
@@ -302,7 +263,6 @@ static void answered(IntelIOMMUState *s, VTDFetched *f)
     if (!f->invalidated) {
         vtd_cache_inval(s, &f->inv);
     }
-    repeated(sva, &f->inv);
     vtd_prq_push(s, f->inv.sid);
     take_off(sva, f);
     respond_all(s);
@@ -310,18 +270,25 @@ static void answered(IntelIOMMUState *s, VTDFetched *f)
 
 /*
  * The device invalidates. Its answer is not sent before the accesses have
- * reached memory that it has translated by its TLB until then (PCIe 10.3.3).
+ * reached memory that it has translated by its TLB until then (PCIe 10.3.3). One
+ * that was removed, or reset, since it was asked has forgotten that.
  */
 static void answer(IntelIOMMUState *s, VTDFetched *f)
 {
     PCIDevice *pci = find_function(f->inv.sid);
 
+    if (!pci || !pcie_ats_enabled(pci)) {
+        f->no_answer = true;
+        f->answer_ns = MAX(f->answer_ns,
+                           f->sent_ns + MIN(s->timeout_ns, GONE_NS));
+        return;
+    }
     if (!f->invalidated) {
         f->invalidated = true;
         vtd_cache_inval(s, &f->inv);
         f->dma_mark = iommu_flight_mark();
     }
-    if (!s->strict || !pci ||
+    if (!s->strict ||
         iommu_flight_over_translated(f->dma_mark, pci, &f->answer_ns)) {
         answered(s, f);
     }
@@ -346,8 +313,9 @@ static void send_to_device(IntelIOMMUState *s, VTDFetched *f)
         ns = iommu_choice_below(&s->sva->answer_choice, ANSWER_MAX_NS + 1);
     }
     f->sent = true;
+    f->sent_ns = now_ns();
     f->no_answer = ns < 0 || ns > timeout;
-    f->answer_ns = now_ns() + (f->no_answer ? timeout : ns);
+    f->answer_ns = f->sent_ns + (f->no_answer ? timeout : ns);
     if (!ns) {
         answer(s, f);
     }
@@ -521,14 +489,12 @@ static void time_out(IntelIOMMUState *s)
             take_off(sva, f);
         } else if (behind && (is_of_device(&f->inv) ||
                               iommu_choice_below(&sva->abort_choice, 2))) {
-            if (is_of_device(&f->inv) && !f->invalidated) {
-                note_lost(sva, &f->inv);
-            }
             take_off(sva, f);
         } else {
             f->held = false;
         }
     }
+    sva->dropped_ns = now_ns();
     act_before(s, NULL);
     respond_all(s);
     sva->cmd_timeout++;
@@ -837,7 +803,7 @@ void vtd_sync_finish(IntelIOMMUState *s)
     act_before(s, NULL);
     while ((f = first_answer(sva))) {
         if (f->no_answer) {
-            note_lost(sva, &f->inv);
+            sva->dropped_ns = now_ns();
             take_off(sva, f);
         } else {
             answered(s, f);
@@ -870,8 +836,7 @@ void vtd_sync_reset(IntelIOMMUState *s)
     sva->flight_mark = (VTDMark) {};
     sva->settled_ns = 0;
     sva->settled_atc_ns = 0;
-    sva->nr_lost = 0;
-    sva->lost_more = false;
+    sva->dropped_ns = 0;
     sva->refills = MAX_REFILLS;
     QEMU_LOCK_GUARD(&sva->lock);
     sva->nr_recent = 0;

@@ -245,6 +245,13 @@ static bool atc_is_valid(const SVASpace *space, const ATCEntry *e,
 
 static bool atc_is_late(const SVASpace *space, ATCEntry *e, uint64_t addr)
 {
+    hwaddr mask;
+
+    /* Another page may be as it was again: then the time begins with this one */
+    if (e->differs_ns && (e->differs_at ^ addr) >> 12 &&
+        atc_is_valid(space, e, e->differs_at, &mask)) {
+        e->differs_ns = 0;
+    }
     if (!e->differs_ns) {
         e->differs_at = addr;
     }

@@ -66,7 +66,7 @@
 #define STEPS           100
 /* On a busy host, what QEMU frees by RCU piles up for a while */
 #define HEAP_SLACK_KB   (24 * KiB)      /* 24MB */
-#define MAX_WAIT        1000
+#define MAX_WAIT        20000
 
 typedef struct Machine {
     const char *arch;
