@@ -62,7 +62,7 @@
 #define LOW_SIZE        0x40000000ull   /* of what is mapped here */
 
 #define SEED            1
-#define BURSTS          180
+#define BURSTS          300
 #define STEPS           100
 /* On a busy host, what QEMU frees by RCU piles up for a while */
 #define HEAP_SLACK_KB   (24 * KiB)      /* 24MB */
@@ -881,7 +881,9 @@ static void random_burst(Fuzz *f)
             random_dev_reg(f);
             break;
         case 3:
-            qtest_clock_step(f->qts, 1 + below(f, 4000));
+            /* Less than most DMA takes, or more than any */
+            qtest_clock_step(f->qts,
+                             1 + below(f, below(f, 4) ? 4000 : 2000000));
             break;
         case 4:
             random_stop(f);
