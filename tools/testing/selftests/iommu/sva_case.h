@@ -70,6 +70,9 @@ static struct sva_counters crashed;
 /* What a program does before its cases. Returns false if it cannot. */
 static bool (*prepare)(void);
 
+/* What the teardown does first, however the case ends. May be done before. */
+static void (*undo)(void);
+
 /* Time between the rounds of a hammer, and to see that there are no more */
 #define HAMMER_NS	1000
 #define HAMMER_US	20000
@@ -399,6 +402,11 @@ static inline void find_devices(void)
 #define SWAP_SYSFS	"/sys/block/zram0/"
 #define KSM		"/sys/kernel/mm/ksm/"
 #define HUGEPAGES	"/sys/kernel/mm/hugepages/hugepages-"
+#define RT_RUNTIME	"/proc/sys/kernel/sched_rt_runtime_us"
+#define RT_RUNTIME_US	"950000"
+
+/* Of svadev, after a reset */
+#define MAX_RETRIES	64
 
 #define SWAP_BYTES	(128ul << 20)
 
@@ -427,6 +435,18 @@ static inline bool swap_off(void)
 	return !swapoff(SWAP_DEV) && write_file(SWAP_SYSFS "reset", "1");
 }
 
+/* A device that is missing has nothing to undo */
+static inline void reset_knobs(void)
+{
+	int n;
+
+	for (n = 0; n < devices; n++) {
+		svadev_knob(device[n], "inject", 0);
+		svadev_knob(device[n], "prg_pages", 1);
+		svadev_knob(device[n], "max_retries", MAX_RETRIES);
+	}
+}
+
 /*
  * Undo what a case changes for the whole machine: it does so itself only if it
  * gets that far. Of no concern if there is nothing to undo, or no such thing.
@@ -442,6 +462,7 @@ static inline void machine_reset(void)
 		{ HUGEPAGES "64kB/nr_hugepages", "0" },
 		{ SWAP_SYSFS "reset", "1" },
 		{ "/proc/sys/kernel/core_pattern", "core" },
+		{ RT_RUNTIME, RT_RUNTIME_US },
 	};
 	DIR *dir = opendir("/sys/bus/pci/devices");
 	char name[SVA_PCI_NAME_LEN];
@@ -467,6 +488,7 @@ static inline void machine_reset(void)
 	if (dir)
 		closedir(dir);
 	find_devices();
+	reset_knobs();
 }
 
 FIXTURE(sva)
@@ -620,6 +642,11 @@ FIXTURE_TEARDOWN(sva)
 	char line[1024], now[256];
 	long left = 0, live = 0;
 	int i;
+
+	if (undo)
+		undo();
+	/* A device that goes wrong may keep the queue from being closed */
+	reset_knobs();
 
 	/*
 	 * A close removes all that is tagged with the process: what an

@@ -18,8 +18,7 @@
 #define ROUNDS		4
 #define PRG_PAGES	8
 
-/* As after a reset; and so few that requests which are lost end it soon */
-#define RETRIES		64
+/* So few that requests which are lost end it soon */
 #define LOST_RETRIES	3
 /* While the queue is full all requests are answered at once, "try again" */
 #define MANY_RETRIES	UINT_MAX
@@ -98,22 +97,21 @@ static void use_cpu(int cpu)
 /*
  * The kernel's thread empties the page request queue faster than a device fills
  * it. While a hold lasts all CPUs belong to threads of a higher priority: the
- * queue fills, for as long as requests take to arrive.
+ * queue fills, for as long as requests take to arrive. A case may end in one: then
+ * the teardown ends it.
  */
-struct hold {
+static struct hold {
+	bool on;			/* work() does its part in one */
 	pthread_t thread[CPU_SETSIZE];	/* of all CPUs but the first */
-	int cpus;
+	int cpus;			/* the first, and those with a thread */
 	uint64_t wanted;
 	uint64_t stop;
 	uint64_t held;			/* of these CPUs */
 	const struct sva_counters *before;
-	uint64_t overflows;		/* as of the beginning of the hold */
-};
-
-/* So that work() does its part in one, if there is one */
-static struct hold *hold;
-
-#define RT_RUNTIME	"/proc/sys/kernel/sched_rt_runtime_us"
+	const char *counter;		/* counts what a hold is to bring about */
+	uint64_t count;			/* as of the beginning of the hold */
+	bool failed;			/* it could not be read */
+} hold;
 
 static void set_priority(int policy)
 {
@@ -128,75 +126,88 @@ static void *hold_cpu(void *cpu)
 {
 	use_cpu((uintptr_t)cpu);
 	set_priority(SCHED_FIFO);
-	while (!sva_load(&hold->stop)) {
-		if (!sva_load(&hold->wanted)) {
+	while (!sva_load(&hold.stop)) {
+		if (!sva_load(&hold.wanted)) {
 			usleep(100);
 			continue;
 		}
-		__atomic_fetch_add(&hold->held, 1, __ATOMIC_RELAXED);
-		while (sva_load(&hold->wanted))
+		__atomic_fetch_add(&hold.held, 1, __ATOMIC_RELAXED);
+		while (sva_load(&hold.wanted))
 			;
-		__atomic_fetch_sub(&hold->held, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_sub(&hold.held, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
 
-static bool hold_init(struct hold *h, const struct sva_counters *before)
+static void hold_end(void)
 {
-	uintptr_t cpu;
+	__atomic_store_n(&hold.wanted, 0, __ATOMIC_RELAXED);
+	set_priority(SCHED_OTHER);
+}
 
-	h->cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	h->before = before;
-	hold = h;
+/* In any state, also without a hold_init() */
+static void hold_exit(void)
+{
+	if (!hold.on)
+		return;
+	hold_end();
+	__atomic_store_n(&hold.stop, 1, __ATOMIC_RELAXED);
+	while (--hold.cpus > 0)
+		pthread_join(hold.thread[hold.cpus], NULL);
+	hold.on = false;
+	write_file(RT_RUNTIME, RT_RUNTIME_US);
+}
+
+static bool hold_init(const struct sva_counters *before, const char *counter)
+{
+	uintptr_t cpu, cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	hold = (struct hold){
+		.on = true, .cpus = 1, .before = before, .counter = counter,
+	};
+	undo = hold_exit;
 	/* All of the time, and not 95% of it */
-	if (h->cpus > CPU_SETSIZE || !write_file(RT_RUNTIME, "-1"))
+	if (cpus > CPU_SETSIZE || !write_file(RT_RUNTIME, "-1"))
 		return false;
 	use_cpu(0);
-	for (cpu = 1; cpu < h->cpus; cpu++)
-		if (pthread_create(&h->thread[cpu], NULL, hold_cpu,
+	for (cpu = 1; cpu < cpus; cpu++, hold.cpus++)
+		if (pthread_create(&hold.thread[cpu], NULL, hold_cpu,
 				   (void *)cpu))
 			return false;
 	return true;
 }
 
-static void hold_exit(void)
+/* What a hold is to bring about, so far */
+static uint64_t hold_count(void)
 {
-	int cpu;
+	uint64_t count = grown(hold.before, hold.counter);
 
-	__atomic_store_n(&hold->stop, 1, __ATOMIC_RELAXED);
-	for (cpu = 1; cpu < hold->cpus; cpu++)
-		pthread_join(hold->thread[cpu], NULL);
-	hold = NULL;
-	write_file(RT_RUNTIME, "950000");
+	hold.failed |= count == UINT64_MAX;
+	return count;
 }
 
 /* All that was asked for before is answered, so the queue is empty */
 static bool hold_begin(void)
 {
-	if (!SOON(all_answered(hold->before)))
+	if (!SOON(all_answered(hold.before)))
 		return false;
-	hold->overflows = overflows(hold->before);
-	__atomic_store_n(&hold->wanted, 1, __ATOMIC_RELAXED);
-	if (!SOON(sva_load(&hold->held) == hold->cpus - 1))
+	hold.count = hold_count();
+	__atomic_store_n(&hold.wanted, 1, __ATOMIC_RELAXED);
+	if (!SOON(sva_load(&hold.held) == (uint64_t)hold.cpus - 1))
 		return false;
 	set_priority(SCHED_FIFO);
-	return true;
+	return !hold.failed;
 }
 
-/* Until the queue overflows, if what was sent is too much for it */
-static void hold_wait(void)
+/* Until it comes about. Returns false if what was sent is not too much. */
+static bool hold_wait(void)
 {
 	uint64_t end = sva_now_ms() + HOLD_MS;
 
-	while (overflows(hold->before) == hold->overflows &&
-	       sva_now_ms() < end)
-		;
-}
-
-static void hold_end(void)
-{
-	__atomic_store_n(&hold->wanted, 0, __ATOMIC_RELAXED);
-	set_priority(SCHED_OTHER);
+	while (!hold.failed && sva_now_ms() < end)
+		if (hold_count() > hold.count)
+			return !hold.failed;
+	return false;
 }
 
 struct outcome {
@@ -222,7 +233,7 @@ static void work(struct outcome *sum)
 	for (round = 0; round < ROUNDS; round++) {
 		for (i = 0; i < QUEUES; i++)
 			p[i] = map_pages(PAGES, PROT_READ | PROT_WRITE);
-		if (hold)
+		if (hold.on)
 			sum->wrong += !hold_begin();
 		for (i = 0; i < QUEUES; i++) {
 			struct sva_op op = {
@@ -234,7 +245,7 @@ static void work(struct outcome *sum)
 			    !sva_submit(&q[i], &op))
 				sum->wrong++;
 		}
-		if (hold) {
+		if (hold.on) {
 			hold_wait();
 			hold_end();
 		}
@@ -280,11 +291,11 @@ static bool inject(struct __test_metadata *_metadata, struct machine *before,
 	ok = knob("prg_pages", PRG_PAGES) && knob("inject", inject) &&
 	     knob("max_retries", inject & SVADEV_INJECT_LOST ? LOST_RETRIES :
 				 inject & SVADEV_INJECT_MANY ? MANY_RETRIES :
-							       RETRIES);
+							       MAX_RETRIES);
 	if (ok)
 		work(sum);
 	ok &= knob("inject", 0) && knob("prg_pages", 1) &&
-	      knob("max_retries", RETRIES);
+	      knob("max_retries", MAX_RETRIES);
 
 	EXPECT_EQ(0, sum->wrong);
 	EXPECT_EQ(QUEUES * ROUNDS, sum->ok + sum->failed);
@@ -383,11 +394,10 @@ TEST_F(sva, requests_without_pasid)
  */
 TEST_F(sva, requests_overflow)
 {
-	struct hold h = {};
 	int round;
 
 	self->before.logged = "page request queue overflow";
-	ASSERT_TRUE(hold_init(&h, &self->before.counters));
+	ASSERT_TRUE(hold_init(&self->before.counters, "vtd.prq.overflow"));
 	for (round = 0; round < MANY_ROUNDS; round++) {
 		struct outcome sum = {};
 
@@ -397,6 +407,7 @@ TEST_F(sva, requests_overflow)
 			break;
 	}
 	hold_exit();
+	EXPECT_FALSE(hold.failed);
 	EXPECT_LT(0, grown(&self->before.counters, "svadev0.pri.many"));
 	EXPECT_LT(0, overflows(&self->before.counters));
 }
@@ -410,7 +421,6 @@ TEST_F(sva, groups_cut_by_overflow)
 {
 	unsigned int cuts = 0;
 	uint8_t *p[CUTS_MAX];
-	struct hold h = {};
 	int round, i;
 
 	self->before.logged = "page request queue overflow";
@@ -418,7 +428,7 @@ TEST_F(sva, groups_cut_by_overflow)
 	ASSERT_TRUE(knob("prg_pages", PRG_PAGES));
 	ASSERT_TRUE(knob("max_retries", MANY_RETRIES));
 	ASSERT_TRUE(knob("inject", SVADEV_INJECT_MANY));
-	ASSERT_TRUE(hold_init(&h, &self->before.counters));
+	ASSERT_TRUE(hold_init(&self->before.counters, "vtd.prq.overflow"));
 	for (round = 0; round < CUTS_MAX && cuts < CUTS; round++) {
 		p[round] = map_pages(PRG_PAGES, PROT_READ | PROT_WRITE);
 		ASSERT_NE(MAP_FAILED, p[round]);
@@ -426,8 +436,7 @@ TEST_F(sva, groups_cut_by_overflow)
 		ASSERT_TRUE(sva_submit(&self->q, &(struct sva_op){
 			.op = SVADEV_OP_FILL, .dst = p[round],
 			.value = round + 1, .len = PRG_PAGES * PAGE }));
-		hold_wait();
-		cuts += overflows(&self->before.counters) > h.overflows;
+		cuts += hold_wait();
 		/* The unit has the device try again, or the kernel will */
 		for (i = 0; i < PRG_PAGES; i++)
 			__atomic_fetch_add(p[round] + i * PAGE, 0,
@@ -439,9 +448,10 @@ TEST_F(sva, groups_cut_by_overflow)
 		ASSERT_EQ(0, mprotect(p[round], PRG_PAGES * PAGE, PROT_NONE));
 	}
 	hold_exit();
+	EXPECT_FALSE(hold.failed);
 	EXPECT_TRUE(knob("inject", 0));
 	EXPECT_TRUE(knob("prg_pages", 1));
-	EXPECT_TRUE(knob("max_retries", RETRIES));
+	EXPECT_TRUE(knob("max_retries", MAX_RETRIES));
 	EXPECT_TRUE(SOON(all_answered(&self->before.counters)));
 	EXPECT_EQ(CUTS, cuts);
 	while (round--)
