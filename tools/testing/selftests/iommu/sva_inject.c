@@ -413,9 +413,9 @@ TEST_F(sva, requests_overflow)
 }
 
 /*
- * The end of a group is lost, and its pages appear without it: what is left of
- * the group must not become part of the next one that has its index, as the pages
- * are gone by then.
+ * The end of a group is lost, which the unit answers by itself, and its pages
+ * appear without it: what is left of the group must not become part of the next
+ * one that has its index, as the pages are gone by then.
  */
 TEST_F(sva, groups_cut_by_overflow)
 {
@@ -428,7 +428,7 @@ TEST_F(sva, groups_cut_by_overflow)
 	ASSERT_TRUE(knob("prg_pages", PRG_PAGES));
 	ASSERT_TRUE(knob("max_retries", MANY_RETRIES));
 	ASSERT_TRUE(knob("inject", SVADEV_INJECT_MANY));
-	ASSERT_TRUE(hold_init(&self->before.counters, "vtd.prq.overflow"));
+	ASSERT_TRUE(hold_init(&self->before.counters, "vtd.resp.auto"));
 	for (round = 0; round < CUTS_MAX && cuts < CUTS; round++) {
 		p[round] = map_pages(PRG_PAGES, PROT_READ | PROT_WRITE);
 		ASSERT_NE(MAP_FAILED, p[round]);
