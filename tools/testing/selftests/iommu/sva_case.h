@@ -710,6 +710,7 @@ FIXTURE_TEARDOWN(sva)
 		    !strncmp(what, "late.", 5) || !strcmp(what, "cmd.bad") ||
 		    !strcmp(what, "resume.unknown") ||
 		    !strcmp(what, "resp.unknown") ||
+		    !strcmp(what, "resp.unfenced") ||
 		    !strcmp(what, "resp.auto") ||
 		    !strcmp(what, "prq.overflow") ||
 		    !strcmp(what, "prq.refused") ||
