@@ -94,6 +94,7 @@ static bool register_stats(IntelIOMMUState *s, Error **errp)
         { "cmd.bad", &sva->cmd_bad },
         { "evt.lost", &sva->evt_lost },
         { "frcd.pending", &sva->frcd_pending },
+        { "frcd.several", &sva->frcd_several },
         { "ctx.hit", &sva->ctx_hit },
         { "ctx.miss", &sva->ctx_miss },
         { "pasid.hit", &sva->pasid_hit },

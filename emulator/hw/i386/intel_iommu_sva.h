@@ -194,6 +194,7 @@ struct VTDSVA {
     uint64_t evt[256];
     uint64_t evt_lost;
     uint64_t frcd_pending;  /* fault records with F set */
+    uint64_t frcd_several;  /* records that were not the only one with F set */
     uint64_t ctx_hit, ctx_miss;
     uint64_t pasid_hit, pasid_miss, pasid_ahead, pasid_torn;
     uint64_t tlb_hit, tlb_miss, tlb_full, tlb_ahead;

@@ -803,6 +803,7 @@ static void test_fault_records(void)
     g_assert_cmphex(reg(&b, FSTS), ==, FSTS_PPF);
     g_assert_cmpuint(counter(&b, "evt.lost"), ==, 0);
     g_assert_cmpuint(counter(&b, "frcd.pending"), ==, 2);
+    g_assert_cmpuint(counter(&b, "frcd.several"), ==, 1);
     fault_of(&b, 1, VA);
     check_fault(&b, 1, SID2, 2, VA + PAGE, false, F_PE_P);
     g_assert_cmphex(reg(&b, FSTS), ==, FSTS_PPF);
@@ -829,10 +830,13 @@ static void test_fault_records(void)
     no_fault(&b);
     g_assert_cmpuint(counter(&b, "evt.lost"), ==, 3);
     g_assert_cmpuint(counter(&b, "frcd.pending"), ==, 0);
+    /* A record of SID for each that was cleared, beside that of SID2 */
+    g_assert_cmpuint(counter(&b, "frcd.several"), ==, NR_FRCD);
     set_reg(&b, FSTS, FSTS_PFO);
     g_assert_cmphex(fsts(&b), ==, 0);
     fault_of(&b, 0, VA);
     check_fault(&b, 1, SID, 2, VA, false, F_PE_P);
+    g_assert_cmpuint(counter(&b, "frcd.several"), ==, NR_FRCD);
     g_assert_cmphex(reg(&b, FSTS), ==, FSTS_PPF | 1 << 8);
     /* Written in whatever pieces */
     qtest_writeq(b.qts, VTD + FRCD + 16 + 12, 1u << 31);
