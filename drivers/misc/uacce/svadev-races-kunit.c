@@ -8,6 +8,7 @@
  */
 #include <linux/hrtimer.h>
 #include <linux/kthread.h>
+#include <linux/sched/coredump.h>
 
 #include "svadev-kunit.h"
 
@@ -520,6 +521,8 @@ static void svt_exit_faulting(struct kunit *test)
 	svt_target_process_put(&t[i % 2]);
 }
 
+#define SVT_ANSWERS		16
+
 /*
  * A PASID is detached, and drained, while the function's requests with another one
  * are answered: the drain begins with a fence.
@@ -531,12 +534,16 @@ static void svt_drain_beside_faults(struct kunit *test)
 	struct iommu_domain *domain = svt_domain(test);
 	ioasid_t pasid = svt_pasid(test, 0), other = svt_pasid(test, 1);
 	struct svadev_op op = { .op = SVADEV_OP_FILL, .value = 1, .len = size };
+	struct svt *svt = test->priv;
+	unsigned int i, j, beside = 0;
+	u64 answered, now;
 	struct svt_target t;
 	unsigned long addr;
-	unsigned int i, j;
 
 	svt_target_process(test, &t, 0);
 	svt_attach(test, t.domain, 0, pasid);
+	/* A request for each page: a huge page would answer all of a queue */
+	set_bit(MMF_DISABLE_THP, &t.mm->flags);
 	kthread_use_mm(t.mm);
 	addr = vm_mmap(NULL, base, ARRAY_SIZE(q) * size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
@@ -548,10 +555,20 @@ static void svt_drain_beside_faults(struct kunit *test)
 		op.dst = base + j * size;
 		KUNIT_ASSERT_EQ(test, 0, svadev_queue_submit(q[j], &op));
 	}
-	for (i = 0; i < SVT_RACES; i++) {
+	answered = svt_counter(svt, "vtd.resp.success");
+	/* And longer, until there was a response in enough of the rounds */
+	for (i = 0; i < 4 * SVT_RACES &&
+	     (i < SVT_RACES || beside < SVT_ANSWERS); i++) {
 		svt_attach(test, domain, 0, other);
 		svt_detach_now(test, domain, 0, other);
+		now = svt_counter(svt, "vtd.resp.success");
+		KUNIT_ASSERT_NE(test, now, U64_MAX);
+		beside += now != answered;
+		answered = now;
 	}
+	KUNIT_EXPECT_GE_MSG(test, beside, SVT_ANSWERS,
+			    "of %u detaches, beside which a request is answered",
+			    i);
 	for (j = 0; j < ARRAY_SIZE(q); j++) {
 		struct svadev_op done = {};
 
