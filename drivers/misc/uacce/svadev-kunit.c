@@ -753,8 +753,7 @@ static void svt_claimed_while_attached(struct kunit *test)
 	svt_detach(test, domain, 0, pasid);
 	svt_partner(test, kthread_create(svt_claims, c, "svt-claims"));
 
-	/* As for a driver that manages DMA itself: others may claim the group */
-	iommu_device_unuse_default_domain(dev);
+	svt_unuse_default_domain(test);
 	wake_up_process(svt->partner);
 
 	/* And longer, until it has come to both */
@@ -784,7 +783,7 @@ static void svt_claimed_while_attached(struct kunit *test)
 	}
 
 	svt_partner_stop(svt);
-	KUNIT_EXPECT_EQ(test, iommu_device_use_default_domain(dev), 0);
+	svt_use_default_domain(test);
 	KUNIT_EXPECT_EQ(test, ret, 0);
 	KUNIT_EXPECT_GE(test, attached, SVT_CLAIMS);
 	KUNIT_EXPECT_EQ(test, c->wrong, 0);

@@ -107,6 +107,7 @@ struct svt_attachment {
  * @nr_attached: number of @attached
  * @partner: a thread that takes part, see svt_partner()
  * @rid_ats: requests without a PASID use ATS too, where the device can
+ * @unused: the case has given up the first function's use of its default domain
  * @before: forbidden counters when the case began
  */
 struct svt {
@@ -123,6 +124,7 @@ struct svt {
 	unsigned int nr_attached;
 	struct task_struct *partner;
 	bool rid_ats;
+	bool unused;
 	u64 before[ARRAY_SIZE(svt_forbidden)];
 };
 
@@ -243,6 +245,34 @@ static inline void svt_restore_rids(struct svt *svt)
 	}
 }
 
+/*
+ * As for a driver that manages DMA itself: others may claim the group until
+ * svt_use_default_domain(), which svt_exit() calls if the case did not. The core has
+ * these calls for bus types only, which are built in.
+ */
+static inline void svt_unuse_default_domain(struct kunit *test)
+{
+#ifndef MODULE
+	struct svt *svt = test->priv;
+
+	iommu_device_unuse_default_domain(&svt->pdev[0]->dev);
+	svt->unused = true;
+#endif
+}
+
+static inline void svt_use_default_domain(struct kunit *test)
+{
+#ifndef MODULE
+	struct svt *svt = test->priv;
+
+	if (!svt->unused)
+		return;
+	svt->unused = false;
+	KUNIT_EXPECT_EQ(test, 0,
+			iommu_device_use_default_domain(&svt->pdev[0]->dev));
+#endif
+}
+
 static inline void svt_exit(struct kunit *test)
 {
 	struct svt *svt = test->priv;
@@ -259,6 +289,7 @@ static inline void svt_exit(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(svt->pdev) && svt->pdev[i]; i++)
 		iommu_detach_device_all_pasids(&svt->pdev[i]->dev);
 	svt_restore_rids(svt);
+	svt_use_default_domain(test);
 	for (i = 0; i < svt->nr_domains; i++)
 		iommu_domain_free(svt->domain[i]);
 	for (i = 0; i < svt->nr_pages; i++)
