@@ -547,9 +547,12 @@ static bool atc_is_dead(const SMMUv3ATS *ats, uint32_t sid)
 {
     uint32_t i;
 
-    for (i = 0; i < ats->nr_dead && ats->dead[i] != sid; i++) {
+    for (i = 0; i < ats->nr_dead; i++) {
+        if (ats->dead[i] == sid) {
+            return true;
+        }
     }
-    return i < ats->nr_dead;
+    return false;
 }
 
 static bool atc_inv_covers(Cmd *cmd, uint32_t pasid)

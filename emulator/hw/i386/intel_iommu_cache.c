@@ -651,7 +651,7 @@ static void check_tlb_hit(IntelIOMMUState *s, const VTDRequest *req,
         entry_is_same(e, req->addr);
         return;
     }
-    /* Another page may be as it was again: then the time begins with this one */
+    /* Another page may be as it was again: time begins with this one then */
     if (e->differs_ns && (e->differs_at ^ req->addr) >> 12 &&
         entry_is_right(s, req, space, e, e->differs_at, &late)) {
         e->differs_ns = 0;

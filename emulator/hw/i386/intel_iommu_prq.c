@@ -562,9 +562,12 @@ static bool is_drain_of(const VTDDrain *d, const VTDPageRequest *r)
     if (d->pasid != r->req.pasid || d->did != r->space.did) {
         return false;
     }
-    for (i = 0; i < d->nr_sids && d->sid[i] != r->req.sid; i++) {
+    for (i = 0; i < d->nr_sids; i++) {
+        if (d->sid[i] == r->req.sid) {
+            return true;
+        }
     }
-    return !d->nr_sids || i < d->nr_sids;
+    return !d->nr_sids;
 }
 
 /**

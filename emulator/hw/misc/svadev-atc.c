@@ -247,7 +247,7 @@ static bool atc_is_late(const SVASpace *space, ATCEntry *e, uint64_t addr)
 {
     hwaddr mask;
 
-    /* Another page may be as it was again: then the time begins with this one */
+    /* Another page may be as it was again: time begins with this one then */
     if (e->differs_ns && (e->differs_at ^ addr) >> 12 &&
         atc_is_valid(space, e, e->differs_at, &mask)) {
         e->differs_ns = 0;

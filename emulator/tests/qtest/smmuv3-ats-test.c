@@ -995,7 +995,7 @@ static void test_given_up_pulled(void)
     stop(&b);
 }
 
-/* A function that comes back before it is asked: nothing is lost for no time-out */
+/* A function comes back before it is asked: nothing is lost without an error */
 static void test_timeout_plugged(void)
 {
     Bench b = start_ats();
