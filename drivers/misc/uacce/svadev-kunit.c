@@ -751,7 +751,7 @@ static void svt_claimed_while_attached(struct kunit *test)
 	svt_attach(test, domain, 0, pasid);
 	svt_map(test, domain, SVT_IOVA, page, IOMMU_READ | IOMMU_WRITE);
 	svt_detach(test, domain, 0, pasid);
-	svt_partner(test, kthread_create(svt_claims, c, "svt-claims"));
+	svt_stop_at_exit(test, kthread_create(svt_claims, c, "svt-claims"));
 
 	svt_unuse_default_domain(test);
 	wake_up_process(svt->partner);
@@ -861,7 +861,7 @@ static void svt_pasid_attach_unmapping(struct kunit *test)
 	mutex_init(&u->lock);
 	for (iova = SVT_IOVA; iova < end; iova += PAGE_SIZE)
 		KUNIT_ASSERT_EQ(test, -EFAULT, svt_fill(q, iova, 0xee, 1));
-	svt_partner(test, kthread_run(svt_unmaps, u, "svt-unmaps"));
+	svt_stop_at_exit(test, kthread_run(svt_unmaps, u, "svt-unmaps"));
 
 	for (i = 0; i < SVT_UNMAP_ATTACHES && !reached; i++) {
 		usleep_range(10, 100);

@@ -105,7 +105,7 @@ struct svt_attachment {
  * @nr_domains: number of @domain
  * @attached: what is attached
  * @nr_attached: number of @attached
- * @partner: a thread that takes part, see svt_partner()
+ * @partner: a thread that takes part, see svt_stop_at_exit()
  * @rid_ats: requests without a PASID use ATS too, where the device can
  * @unused: the case has given up the first function's use of its default domain
  * @before: forbidden counters when the case began
@@ -215,7 +215,7 @@ static inline int svt_init(struct kunit *test)
  * A thread that stops at the latest where the case ends, at whatever assertion.
  * What it uses has to last until then, so that it is not on the stack.
  */
-static inline void svt_partner(struct kunit *test, struct task_struct *task)
+static inline void svt_stop_at_exit(struct kunit *test, struct task_struct *task)
 {
 	struct svt *svt = test->priv;
 

@@ -293,8 +293,8 @@ static void svt_partner_start(struct kunit *test, struct svt_partner *p)
 	unsigned int cpu = cpumask_last(cpu_online_mask);
 	struct svt *svt = test->priv;
 
-	svt_partner(test, kthread_create_on_cpu(svt_partner_run, p, cpu,
-						"svt-%u"));
+	svt_stop_at_exit(test, kthread_create_on_cpu(svt_partner_run, p, cpu,
+						     "svt-%u"));
 	/* The other CPU is for this thread, which ends with the case */
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
 	wake_up_process(svt->partner);

@@ -645,7 +645,7 @@ static void check_tlb_hit(IntelIOMMUState *s, const VTDRequest *req,
                           const VTDSpace *space, VTDEntry *e)
 {
     VTDSVA *sva = s->sva;
-    bool granted, late;
+    bool granted, other, late;
 
     if (entry_is_right(s, req, space, e, req->addr, &granted)) {
         entry_is_same(e, req->addr);
@@ -653,7 +653,7 @@ static void check_tlb_hit(IntelIOMMUState *s, const VTDRequest *req,
     }
     /* Another page may be as it was again: time begins with this one then */
     if (e->differs_ns && (e->differs_at ^ req->addr) >> 12 &&
-        entry_is_right(s, req, space, e, e->differs_at, &late)) {
+        entry_is_right(s, req, space, e, e->differs_at, &other)) {
         e->differs_ns = 0;
     }
     late = entry_is_late(sva, e, req->addr);

@@ -611,13 +611,12 @@ static void note_drain(VTDSVA *sva, const VTDInval *inv)
         QTAILQ_FOREACH(f, &sva->fetched, next) {
             f->unfenced |= f->type == FETCHED_RESPONSE;
         }
-    }
-    if (inv->kind == VTD_INVAL_PTLB_ALL &&
-        sva->nr_drained < ARRAY_SIZE(sva->drained)) {
-        sva->drained[sva->nr_drained++] = (VTDDrain) {
-            .did = inv->did,
-            .pasid = inv->pasid,
-        };
+        if (sva->nr_drained < ARRAY_SIZE(sva->drained)) {
+            sva->drained[sva->nr_drained++] = (VTDDrain) {
+                .did = inv->did,
+                .pasid = inv->pasid,
+            };
+        }
     }
     if (!is_of_device(inv)) {
         return;

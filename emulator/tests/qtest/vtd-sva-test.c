@@ -3469,6 +3469,15 @@ static void wait_1ns(Bench *b, uint64_t pd)
     g_assert(!wait_is_pending(b));
 }
 
+/* PASID 1 is torn down while its request is on its way; @did is drained */
+static void lose_pasid(Bench *b, uint16_t did)
+{
+    send_request(b, 1);
+    put(b, pe_of(1), 0);
+    flush_pasid(b, 2, 1);
+    flush_all_of(b, did, 1);
+}
+
 /* Let the request enter the queue if it has not yet, and answer it */
 static void answer_request(Bench *b, int code)
 {
@@ -3526,30 +3535,21 @@ static void test_page_request_time(void)
     answer_request(&b, 1);
 
     /* Its PASID is taken away, and another domain's is drained */
-    send_request(&b, 1);
-    put(&b, pe_of(1), 0);
-    flush_pasid(&b, 2, 1);
-    flush_all_of(&b, 3, 1);
+    lose_pasid(&b, 3);
     wait_1ns(&b, WAIT_PD);
     answer_request(&b, 1);
     g_assert_cmpuint(counter(&b, "prq.late"), ==, 0);
 
     /* It is drained, but not pushed */
     set_pe(&b, 1, PE_P | PE_FS, 2, root);
-    send_request(&b, 1);
-    put(&b, pe_of(1), 0);
-    flush_pasid(&b, 2, 1);
-    flush_all_of(&b, 2, 1);
+    lose_pasid(&b, 2);
     wait_1ns(&b, WAIT_PD);
     answer_request(&b, 1);
     g_assert_cmpuint(counter(&b, "prq.late"), ==, 1);
 
     /* It comes to the next owner of its PASID */
     set_pe(&b, 1, PE_P | PE_FS, 2, root);
-    send_request(&b, 1);
-    put(&b, pe_of(1), 0);
-    flush_pasid(&b, 2, 1);
-    flush_all_of(&b, 2, 1);
+    lose_pasid(&b, 2);
     flush_dev(&b, 1, 0, true);
     wait_1ns(&b, 0);
     set_pe(&b, 1, PE_P | PE_FS, 2, root);
@@ -3557,10 +3557,7 @@ static void test_page_request_time(void)
     g_assert_cmpuint(counter(&b, "prq.late"), ==, 2);
 
     /* As software should do it: what the next owner sends is not late */
-    send_request(&b, 1);
-    put(&b, pe_of(1), 0);
-    flush_pasid(&b, 2, 1);
-    flush_all_of(&b, 2, 1);
+    lose_pasid(&b, 2);
     flush_dev(&b, 1, 0, true);
     wait_1ns(&b, WAIT_PD);
     set_pe(&b, 1, PE_P | PE_FS, 2, root);
@@ -3587,10 +3584,7 @@ static void test_page_request_time(void)
     flush_pasid(&b, 3, 1);
     flush_all_of(&b, 3, 1);
     wait_desc(&b);
-    send_request(&b, 1);
-    put(&b, pe_of(1), 0);
-    flush_pasid(&b, 2, 1);
-    flush_all_of(&b, 2, 1);
+    lose_pasid(&b, 2);
     desc(&b, D_DEV_PIOTLB | SID2 << 16 | 1ull << 32, VA);
     wait_1ns(&b, WAIT_PD);
     flush_all_of(&b, 2, 1);
@@ -3601,10 +3595,7 @@ static void test_page_request_time(void)
 
     /* An invalidation of another PASID does not say of which function it is */
     set_pe(&b, 1, PE_P | PE_FS, 2, root);
-    send_request(&b, 1);
-    put(&b, pe_of(1), 0);
-    flush_pasid(&b, 2, 1);
-    flush_all_of(&b, 2, 1);
+    lose_pasid(&b, 2);
     desc(&b, D_DEV_PIOTLB | SID2 << 16 | 2ull << 32, VA);
     wait_1ns(&b, WAIT_PD);
     answer_request(&b, 1);

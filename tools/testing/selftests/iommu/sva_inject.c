@@ -413,9 +413,9 @@ TEST_F(sva, requests_overflow)
 }
 
 /*
- * The end of a group is lost, which the unit answers by itself, and its pages
- * appear without it: what is left of the group must not become part of the next
- * one that has its index, as the pages are gone by then.
+ * The last request of a group is lost. The unit answers it, and the CPU touches the
+ * pages. The requests that remain must not become part of the next group that has
+ * the same index: their pages are unmapped when that is sent.
  */
 TEST_F(sva, groups_cut_by_overflow)
 {

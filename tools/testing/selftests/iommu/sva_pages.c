@@ -128,7 +128,7 @@ static void end_hammer_all(struct __test_metadata *_metadata,
 	int i;
 
 	for (i = 0; i < QUEUES; i++) {
-		uint32_t status = sva_end_hammer(&q[i]);
+		uint64_t status = sva_end_hammer(&q[i]);
 
 		EXPECT_EQ(SVADEV_STATUS_OK, status)
 			TH_LOG("queue %d: %s after %lu rounds", i,
