@@ -96,6 +96,7 @@ static void closer(struct park *park, int number)
 
 	CHECK(!sva_open(number, &q));
 	park_device(park, &q, false);
+	park->fd = q.fd;
 	park_set(&park->ready, 1);
 	close(q.fd);
 	park_set(&park->ended, 1);
@@ -133,7 +134,10 @@ static void opener(struct park *park, int number)
 	sva_close(&q);
 }
 
-/* Start it, and wait until its call has ended or is stuck */
+/*
+ * Start it, and wait until its call has ended or is stuck. What close() waits for
+ * it may poll for, and is then never seen to sleep.
+ */
 static pid_t start_parked(struct park *park, int number,
 			  void (*parked)(struct park *park, int number))
 {
@@ -146,7 +150,8 @@ static pid_t start_parked(struct park *park, int number,
 	if (!SOON(park_get(&park->ready)) ||
 	    (parked != device_waits &&
 	     !SOON(park_get(&park->ended) ||
-		   park_task_state(pid, pid) == 'D')))
+		   (parked == closer ? park_closes(pid, park->fd) :
+		    park_task_state(pid, pid) == 'D'))))
 		return -1;
 	return pid;
 }

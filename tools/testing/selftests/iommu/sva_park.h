@@ -29,7 +29,8 @@
  * What does not depend on the page ends by then, however slow the machine is.
  * Less than what svadev's driver allows a queue to become idle.
  */
-#define PARK_SOON_MS	5000
+#define PARK_SOON_MS	3000
+#define PARK_STUCK_US	50000
 
 /* Shared by the server and the processes of a case */
 struct park {
@@ -37,6 +38,7 @@ struct park {
 	uint64_t answer;	/* the server may answer them */
 	uint64_t first;		/* it may answer those of the first page */
 	uint64_t ready;		/* the process waits for a page, or is about to */
+	int fd;			/* that it is about to close */
 	uint64_t ended;		/* its call has ended */
 	uint64_t go;		/* it may end */
 };
@@ -324,6 +326,15 @@ static inline char park_task_state(pid_t pid, pid_t tid)
 		state = 0;
 	fclose(f);
 	return state;
+}
+
+/* Has a process begun to close one of its files, and had time to get stuck? */
+static inline bool park_closes(pid_t pid, int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+	return access(path, F_OK) && errno == ENOENT && !usleep(PARK_STUCK_US);
 }
 
 /* Where the tasks of a process wait in the kernel, for the log of a failure */
