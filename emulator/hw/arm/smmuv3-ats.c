@@ -4,11 +4,12 @@
  * Translation requests, the check of translated requests, CMD_ATC_INV and its
  * time-out (IHI 0070, 3.9.1, 4.5.1, 4.7.3). ATS is on with the property ats.
  *
- * A function takes a while to answer an invalidation, and its cache keeps what
- * is to be invalidated until then. A CMD_SYNC waits for all answers, or until
- * one is given up, x-timeout-ns after the invalidation was sent; sooner if no
- * function is there. Then it fails, and those of the others that have not been
- * answered are not waited for any more.
+ * A function takes a while to act on an invalidation, and its cache keeps what
+ * is to be invalidated until then. Its answer does not pass the accesses that it
+ * has translated by its cache. A CMD_SYNC waits for all answers, or until one is
+ * given up, x-timeout-ns after the invalidation was sent; sooner if no function
+ * is there. Then it fails, and those of the others that have not been answered
+ * are not waited for any more.
  *
  * Limits: no PRI, no split-stage ATS (IDR0.NS1ATS is 1), no PASID on translated
  * requests (IDR3.PASIDTT is 0). The fields R, W, X, PRIV and Span of
@@ -39,8 +40,8 @@
 #define GONE_NS         (10 * SCALE_MS)
 
 /*
- * Invalidations that may await an answer. Beyond this functions answer at once,
- * so that the memory of a guest that never syncs is bounded.
+ * Invalidations that may await an answer. Beyond this functions act at once, so
+ * that the memory of a guest that never syncs is bounded.
  */
 #define MAX_SENT        1024
 
@@ -59,6 +60,8 @@ typedef struct SMMUv3ATCNotifier {
 /* A CMD_ATC_INV that was sent, and is answered later */
 typedef struct SMMUv3ATCInv {
     Cmd cmd;
+    bool acted;             /* on by the function, whose DMA is in flight */
+    uint64_t dma_mark;      /* of that */
     int64_t answer_ns;
     bool given_up;          /* no CMD_SYNC waits for it */
     QTAILQ_ENTRY(SMMUv3ATCInv) next;
@@ -69,6 +72,7 @@ struct SMMUv3ATS {
     QLIST_HEAD(, SMMUv3ATCNotifier) notifiers;
     QTAILQ_HEAD(, SMMUv3ATCInv) sent;
     uint32_t nr_sent;
+    uint64_t dma_mark;      /* of those beyond MAX_SENT */
     QEMUTimer *timer;       /* of answers and of timeout_ns */
     IOMMUChoice answer;     /* how long does it take? */
     IOMMUChoice lost;       /* does an invalidation act beside one timed out? */
@@ -139,6 +143,7 @@ void smmuv3_ats_reset(SMMUv3State *s)
         g_free(inv);
     }
     ats->nr_sent = 0;
+    ats->dma_mark = 0;
     ats->doomed = false;
     ats->nr_dead = 0;
     ats->timeout_ns = 0;
@@ -359,11 +364,6 @@ static void ats_one(SMMUDevice *sdev, const SMMURequest *req, hwaddr addr,
     }
 }
 
-static SMMUDevice *ats_sdev(PCIBus *bus, void *opaque, int devfn)
-{
-    return container_of(smmu_find_add_as(bus, opaque, devfn), SMMUDevice, as);
-}
-
 static ssize_t smmuv3_ats_request(PCIBus *bus, void *opaque, int devfn,
                                   uint32_t pasid, bool priv_req, bool exec_req,
                                   hwaddr addr, size_t length, bool no_write,
@@ -379,7 +379,7 @@ static ssize_t smmuv3_ats_request(PCIBus *bus, void *opaque, int devfn,
     };
     IOMMUAccessFlags want = IOMMU_RO | (no_write ? 0 : IOMMU_WO) |
                             (exec_req ? IOMMU_EXEC : 0);
-    SMMUDevice *sdev = ats_sdev(bus, opaque, devfn);
+    SMMUDevice *sdev = smmuv3_find_sdev(bus, opaque, devfn);
     hwaddr last = addr + MAX(length, 1) - 1;
     IOMMUTLBEntry *out;
     ssize_t n;
@@ -409,7 +409,7 @@ static bool smmuv3_ats_check_translated(PCIBus *bus, void *opaque, int devfn,
 {
     /* The PASID of a translated request is not looked at: PASIDTT is 0 */
     static const SMMURequest req = { .kind = SMMU_REQ_TRANSLATED };
-    SMMUDevice *sdev = ats_sdev(bus, opaque, devfn);
+    SMMUDevice *sdev = smmuv3_find_sdev(bus, opaque, devfn);
     SMMUv3State *s = sdev->smmu;
     SMMUEventInfo event = { .sid = smmu_get_sid(sdev) };
     SMMUTransCfg cfg = { .req = &req };
@@ -458,7 +458,7 @@ static void smmuv3_ats_init_notifier(PCIBus *bus, void *opaque, int devfn,
 static void smmuv3_ats_register(PCIBus *bus, void *opaque, int devfn,
                                 uint32_t pasid, IOMMUNotifier *n)
 {
-    SMMUv3State *s = ats_sdev(bus, opaque, devfn)->smmu;
+    SMMUv3State *s = smmuv3_find_sdev(bus, opaque, devfn)->smmu;
     SMMUv3ATS *ats = s->sva->ats;
     SMMUv3ATCNotifier *new = g_new(SMMUv3ATCNotifier, 1);
 
@@ -471,7 +471,7 @@ static void smmuv3_ats_register(PCIBus *bus, void *opaque, int devfn,
 static void smmuv3_ats_unregister(PCIBus *bus, void *opaque, int devfn,
                                   uint32_t pasid, IOMMUNotifier *n)
 {
-    SMMUv3State *s = ats_sdev(bus, opaque, devfn)->smmu;
+    SMMUv3State *s = smmuv3_find_sdev(bus, opaque, devfn)->smmu;
     SMMUv3ATS *ats = s->sva->ats;
     SMMUv3ATCNotifier *old;
 
@@ -564,28 +564,13 @@ static bool atc_inv_covers(Cmd *cmd, uint32_t pasid)
            (CMD_ATC_GLOBAL(cmd) && pasid != PCI_NO_PASID);
 }
 
-/*
- * The function answers, and has dropped what is to be invalidated. @given_up:
- * the CMD_SYNC behind it has failed already, and no other one waits.
- */
-static void atc_answered(SMMUv3State *s, Cmd *cmd, bool given_up)
+/* The function drops what is to be invalidated */
+static void atc_invalidate(SMMUv3State *s, Cmd *cmd)
 {
-    PCIDevice *pci = atc_function(s, CMD_SID(cmd));
     unsigned int shift = 12 + CMD_ATC_SIZE(cmd);
     hwaddr mask = MAKE_64BIT_MASK(0, MIN(shift, 64));
     SMMUv3ATS *ats = s->sva->ats;
     SMMUv3ATCNotifier *n, *next;
-
-    if (!pci) {
-        /* It was pulled before it answered */
-        ats->inv_timeout++;
-        ats->timed_out |= !given_up;
-        return;
-    }
-    if (!pcie_ats_enabled(pci)) {
-        ats->inv_refused++;
-        return;
-    }
 
     QLIST_FOREACH_SAFE(n, &ats->notifiers, next, next) {
         const IOMMUTLBEvent event = {
@@ -604,6 +589,37 @@ static void atc_answered(SMMUv3State *s, Cmd *cmd, bool given_up)
             memory_region_notify_iommu_one(n->n, &event);
         }
     }
+}
+
+/*
+ * The function invalidates, or refuses to, and answers when the accesses have
+ * reached memory that it has translated by its cache until then: no completion
+ * passes a posted write (PCIe 6.0, 2.4.1 and 10.3.3). Returns false if it is to
+ * be asked again at answer_ns.
+ */
+static bool atc_answer(SMMUv3State *s, SMMUv3ATCInv *inv)
+{
+    PCIDevice *pci = atc_function(s, CMD_SID(&inv->cmd));
+    const IOMMUFlightKinds own = { .dev = pci, .translated = IOMMU_FLIGHT_ALL };
+    SMMUv3ATS *ats = s->sva->ats;
+
+    if (!pci) {
+        /* It was pulled before it answered. A CMD_SYNC that failed is past. */
+        ats->inv_timeout++;
+        ats->timed_out |= !inv->given_up;
+        return true;
+    }
+    if (!inv->acted) {
+        inv->acted = true;
+        if (pcie_ats_enabled(pci)) {
+            atc_invalidate(s, &inv->cmd);
+        } else {
+            ats->inv_refused++;
+        }
+        inv->dma_mark = iommu_flight_mark();
+    }
+    return !ARM_SMMU(s)->strict ||
+           iommu_flight_over(inv->dma_mark, &own, &inv->answer_ns);
 }
 
 /* When the next of those that a CMD_SYNC waits for, or of all, is due */
@@ -639,10 +655,9 @@ static void atc_run(SMMUv3State *s)
     SMMUv3ATCInv *inv, *next;
 
     QTAILQ_FOREACH_SAFE(inv, &ats->sent, next, next) {
-        if (inv->answer_ns <= now) {
+        if (inv->answer_ns <= now && atc_answer(s, inv)) {
             QTAILQ_REMOVE(&ats->sent, inv, next);
             ats->nr_sent--;
-            atc_answered(s, &inv->cmd, inv->given_up);
             g_free(inv);
         }
     }
@@ -676,6 +691,7 @@ void smmuv3_ats_inval(SMMUv3State *s, Cmd *cmd)
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL), ns, end;
     SMMUv3ATS *ats = s->sva->ats;
     SMMUv3ATCInv *inv;
+    bool full;
 
     if (atc_inv_ignored(s, cmd)) {
         return;
@@ -699,12 +715,18 @@ void smmuv3_ats_inval(SMMUv3State *s, Cmd *cmd)
     if (!ns && ARM_SMMU(s)->strict && (s->wild & SMMU_WILD_ANSWER)) {
         ns = iommu_choice_below(&ats->answer, ANSWER_MAX_NS + 1);
     }
-    if (!ns || ats->nr_sent >= MAX_SENT) {
-        atc_answered(s, cmd, false);
-        return;
-    }
     inv = g_new(SMMUv3ATCInv, 1);
     *inv = (SMMUv3ATCInv) { .cmd = *cmd, .answer_ns = now + ns };
+    full = ats->nr_sent >= MAX_SENT;
+    if ((!ns || full) && atc_answer(s, inv)) {
+        g_free(inv);
+        return;
+    }
+    if (full) {
+        ats->dma_mark = inv->dma_mark;
+        g_free(inv);
+        return;
+    }
     QTAILQ_INSERT_TAIL(&ats->sent, inv, next);
     ats->nr_sent++;
     atc_arm(ats);
@@ -719,6 +741,9 @@ void smmuv3_ats_inval(SMMUv3State *s, Cmd *cmd)
  */
 bool smmuv3_ats_sync_waits(SMMUv3State *s, int64_t *due_ns)
 {
+    const IOMMUFlightKinds kinds = {
+        .iommu = OBJECT(s), .translated = IOMMU_FLIGHT_ALL,
+    };
     SMMUv3ATS *ats = s->sva->ats;
     int64_t due;
 
@@ -727,8 +752,11 @@ bool smmuv3_ats_sync_waits(SMMUv3State *s, int64_t *due_ns)
     }
     atc_run(s);
     due = atc_due_ns(ats, false);
-    if (ats->timed_out || due == INT64_MAX) {
+    if (ats->timed_out) {
         return false;
+    }
+    if (due == INT64_MAX) {
+        return !iommu_flight_over(ats->dma_mark, &kinds, due_ns);
     }
     *due_ns = due;
     return true;

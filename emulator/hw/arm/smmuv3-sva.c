@@ -623,7 +623,13 @@ IOMMUTLBEntry smmuv3_sva_translate_mr(SMMUDevice *sdev, hwaddr addr,
     return entry;
 }
 
-static SMMUDevice *find_sdev(PCIBus *bus, void *opaque, int devfn)
+/**
+ * smmuv3_find_sdev - what an SMMU keeps for a function
+ * @bus: bus of the function
+ * @opaque: any of the SMMUs of the bus
+ * @devfn: device and function number
+ */
+SMMUDevice *smmuv3_find_sdev(PCIBus *bus, void *opaque, int devfn)
 {
     return container_of(smmu_find_add_as(bus, opaque, devfn), SMMUDevice, as);
 }
@@ -640,14 +646,14 @@ static int smmuv3_sva_translate(PCIBus *bus, void *opaque, int devfn,
         .exec = exec,
     };
 
-    return translate(find_sdev(bus, opaque, devfn), &req, addr, access, out,
-                     waiter);
+    return translate(smmuv3_find_sdev(bus, opaque, devfn), &req, addr, access,
+                     out, waiter);
 }
 
 static void smmuv3_sva_cancel(PCIBus *bus, void *opaque, int devfn,
                               PCISVAWaiter *waiter)
 {
-    smmuv3_stall_cancel(find_sdev(bus, opaque, devfn)->smmu, waiter);
+    smmuv3_stall_cancel(smmuv3_find_sdev(bus, opaque, devfn)->smmu, waiter);
 }
 
 static int smmuv3_sva_peek(PCIBus *bus, void *opaque, int devfn,
@@ -658,7 +664,7 @@ static int smmuv3_sva_peek(PCIBus *bus, void *opaque, int devfn,
         .ssv = pasid != PCI_NO_PASID,
         .fresh = true,
     };
-    SMMUDevice *sdev = find_sdev(bus, opaque, devfn);
+    SMMUDevice *sdev = smmuv3_find_sdev(bus, opaque, devfn);
     SMMUv3State *s = sdev->smmu;
     SMMUEventInfo event = { .sid = smmu_get_sid(sdev) };
     SMMUTransCfg cfg = { .req = &req };
@@ -831,6 +837,7 @@ bool smmuv3_sva_cmd(SMMUv3State *s, Cmd *cmd, bool replayed, SMMUCmdError *err)
         }
         sva->acted = true;
         if (is_cfgi(cmd)) {
+            sva->cfg_inval = true;
             smmuv3_cfg_inval(s, cmd);
             return true;
         }

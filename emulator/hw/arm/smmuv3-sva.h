@@ -65,6 +65,7 @@ struct SMMUv3SVA {
     bool path_is_old;           /* to the one that is being read (mutex) */
     GQueue deferred;            /* Cmd: invalidations that await a CMD_SYNC */
     bool acted;                 /* the command was an invalidation, and acted */
+    bool cfg_inval;             /* of a structure, since the last CMD_SYNC */
 
     SMMUSyncState sync;
     int64_t sync_due;
@@ -124,6 +125,7 @@ void smmuv3_sva_reset(SMMUv3State *s);
 
 int smmuv3_select_ssid(STE *ste, SMMUTransCfg *cfg, uint32_t *ssid,
                        SMMUEventInfo *event);
+SMMUDevice *smmuv3_find_sdev(PCIBus *bus, void *opaque, int devfn);
 SMMUTransCfg *smmuv3_sva_get_config(SMMUDevice *sdev, SMMUEventInfo *event);
 IOMMUTLBEntry smmuv3_sva_translate_mr(SMMUDevice *sdev, hwaddr addr,
                                       IOMMUAccessFlags flag);

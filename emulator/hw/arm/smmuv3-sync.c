@@ -14,7 +14,10 @@
  * - After each, recent requests are translated again from the caches as they
  *   are then. These are no accesses: no event, no count, no stale check.
  * - The completion waits for the answers of functions to invalidations of their
- *   caches, and for accesses that were translated before.
+ *   caches, and for accesses that this SMMU has translated before. With a
+ *   CMD_CFGI_* in front of it that includes those that a function has translated
+ *   by its own cache: their STE was looked at. Otherwise it says nothing about
+ *   these, which that function's answer waits for.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -83,6 +86,7 @@ void smmuv3_sync_reset(SMMUv3State *s)
 {
     smmuv3_sync_cancel(s);
     g_queue_clear_full(&s->sva->deferred, g_free);
+    s->sva->cfg_inval = false;
     WITH_QEMU_LOCK_GUARD(&s->mutex) {
         s->sva->nr_recent = 0;
     }
@@ -133,6 +137,9 @@ void smmuv3_sync_poll(SMMUv3State *s)
 bool smmuv3_sync_pending(SMMUv3State *s, Cmd *cmd)
 {
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    IOMMUFlightKinds kinds = {
+        .iommu = OBJECT(s), .untranslated = IOMMU_FLIGHT_ALL,
+    };
     SMMUv3SVA *sva = s->sva;
 
     if (!sva) {
@@ -185,10 +192,11 @@ bool smmuv3_sync_pending(SMMUv3State *s, Cmd *cmd)
         sva->sync = SMMU_SYNC_DRAIN;
         /* fall through */
     case SMMU_SYNC_DRAIN:
-        if (!iommu_flight_over(sva->sync_mark, IOMMU_FLIGHT_ALL,
-                               &sva->sync_due)) {
+        kinds.translated = sva->cfg_inval ? IOMMU_FLIGHT_ALL : 0;
+        if (!iommu_flight_over(sva->sync_mark, &kinds, &sva->sync_due)) {
             break;
         }
+        sva->cfg_inval = false;
         sva->sync = SMMU_SYNC_NONE;
         sva->refills = MAX_REFILLS;
         ARM_SMMU(s)->settled_ns = sva->sync_issued - SETTLE_NS;

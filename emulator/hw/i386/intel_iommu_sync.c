@@ -209,6 +209,21 @@ static void drain(VTDSVA *sva, unsigned int kinds)
     }
 }
 
+/* Have they reached memory? If not, *@again_ns says when to ask again. */
+static bool is_drained(IntelIOMMUState *s, const VTDMark *mark,
+                       int64_t *again_ns)
+{
+    const IOMMUFlightKinds reads = {
+        .iommu = OBJECT(s), .untranslated = IOMMU_FLIGHT_READ,
+    };
+    const IOMMUFlightKinds writes = {
+        .iommu = OBJECT(s), .untranslated = IOMMU_FLIGHT_WRITE,
+    };
+
+    return iommu_flight_over(mark->reads, &reads, again_ns) &&
+           iommu_flight_over(mark->writes, &writes, again_ns);
+}
+
 /* Is there a device-TLB invalidation whose completion is outstanding? */
 static bool is_answer_due(const VTDFetched *f)
 {
@@ -276,6 +291,7 @@ static void answered(IntelIOMMUState *s, VTDFetched *f)
 static void answer(IntelIOMMUState *s, VTDFetched *f)
 {
     PCIDevice *pci = find_function(f->inv.sid);
+    const IOMMUFlightKinds own = { .dev = pci, .translated = IOMMU_FLIGHT_ALL };
 
     if (!pci || !pcie_ats_enabled(pci)) {
         f->no_answer = true;
@@ -289,7 +305,7 @@ static void answer(IntelIOMMUState *s, VTDFetched *f)
         f->dma_mark = iommu_flight_mark();
     }
     if (!s->strict ||
-        iommu_flight_over_translated(f->dma_mark, pci, &f->answer_ns)) {
+        iommu_flight_over(f->dma_mark, &own, &f->answer_ns)) {
         answered(s, f);
     }
 }
@@ -574,11 +590,7 @@ static void run(IntelIOMMUState *s)
             f->acted = true;
             f->mark = sva->flight_mark;
         }
-        if (s->strict &&
-            (!iommu_flight_over_untranslated(f->mark.reads, IOMMU_FLIGHT_READ,
-                                             &again) ||
-             !iommu_flight_over_untranslated(f->mark.writes,
-                                             IOMMU_FLIGHT_WRITE, &again))) {
+        if (s->strict && !is_drained(s, &f->mark, &again)) {
             wake = MIN(wake, again);
             break;
         }

@@ -36,6 +36,8 @@ void iommu_flight_begin(IOMMUFlight *flight, PCIDevice *dev, bool translated,
 
     flight->number = ++last_number;
     flight->dev = dev;
+    flight->iommu =
+        memory_region_owner(pci_device_iommu_address_space(dev)->root);
     flight->translated = translated;
     flight->kinds = kinds;
     flight->end_ns = end_ns;
@@ -57,14 +59,16 @@ uint64_t iommu_flight_mark(void)
     return last_number;
 }
 
-/* What is waited for: of the untranslated, and of the translated accesses */
-typedef struct Awaited {
-    unsigned int untranslated;      /* kinds */
-    unsigned int translated;
-    const PCIDevice *dev;           /* of all devices if NULL */
-} Awaited;
+static bool is_awaited(const IOMMUFlight *flight, const IOMMUFlightKinds *kinds)
+{
+    return (flight->kinds & (flight->translated ? kinds->translated :
+                                                  kinds->untranslated)) &&
+           (!kinds->iommu || flight->iommu == kinds->iommu) &&
+           (!kinds->dev || flight->dev == kinds->dev);
+}
 
-static bool is_over(uint64_t mark, const Awaited *awaited, int64_t *again_ns)
+bool iommu_flight_over(uint64_t mark, const IOMMUFlightKinds *kinds,
+                       int64_t *again_ns)
 {
     int64_t end = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + SCALE_US;
     IOMMUFlight *flight;
@@ -73,10 +77,7 @@ static bool is_over(uint64_t mark, const Awaited *awaited, int64_t *again_ns)
     assert(bql_locked());
 
     QLIST_FOREACH(flight, &flights, next) {
-        if (flight->number <= mark &&
-            (flight->kinds & (flight->translated ? awaited->translated :
-                                                   awaited->untranslated)) &&
-            (!awaited->dev || flight->dev == awaited->dev)) {
+        if (flight->number <= mark && is_awaited(flight, kinds)) {
             end = MAX(end, flight->end_ns + 1);
             over = false;
         }
@@ -87,27 +88,6 @@ static bool is_over(uint64_t mark, const Awaited *awaited, int64_t *again_ns)
     }
 
     return over;
-}
-
-bool iommu_flight_over(uint64_t mark, unsigned int kinds, int64_t *again_ns)
-{
-    return is_over(mark, &(Awaited) {
-        .untranslated = kinds, .translated = kinds,
-    }, again_ns);
-}
-
-bool iommu_flight_over_untranslated(uint64_t mark, unsigned int kinds,
-                                    int64_t *again_ns)
-{
-    return is_over(mark, &(Awaited) { .untranslated = kinds }, again_ns);
-}
-
-bool iommu_flight_over_translated(uint64_t mark, const PCIDevice *dev,
-                                  int64_t *again_ns)
-{
-    return is_over(mark, &(Awaited) {
-        .translated = IOMMU_FLIGHT_ALL, .dev = dev,
-    }, again_ns);
 }
 
 void iommu_inv_set_answer(PCIDevice *dev, int64_t ns)

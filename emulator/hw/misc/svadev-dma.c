@@ -209,6 +209,7 @@ static int svaq_translate(SVAQueue *q, uint64_t addr, IOMMUAccessFlags access,
     uint32_t pasid = svadev_queue_pasid(q);
     int ret;
 
+    q->flight.translated = false;
     ret = pci_sva_translate(pci, pasid, svadev_queue_priv(q), false, addr,
                             access, out, &q->waiter);
     if (!ret) {
@@ -258,6 +259,7 @@ static int svaq_translate_ats(SVAQueue *q, uint64_t addr, bool atomic,
     uint32_t miss = q->mode & SVADEV_Q_MODE_MISS;
     int ret = svadev_atc_translate(q, addr, wanted, out);
 
+    q->flight.translated = true;
     if (ret == -EREMOTE ||
         (ret == -EFAULT && miss == SVADEV_Q_MODE_MISS_IOMMU)) {
         return svaq_translate(q, addr, access, out);
@@ -317,8 +319,7 @@ static bool svaq_take_off(SVAQueue *q, unsigned int kinds, AddressSpace *as,
                               iommu_choice_below(&s->flight_time,
                                                  SVADEV_CONGESTED) ?
                               SVADEV_FLIGHT_MAX_NS : SVADEV_CONGESTED_NS);
-    iommu_flight_begin(&q->flight.access, pci, q->mode & SVADEV_Q_MODE_ATS,
-                       kinds,
+    iommu_flight_begin(&q->flight.access, pci, q->flight.translated, kinds,
                        qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + ns);
     svadev_queue_wait(q, SVAQ_FLYING, ns);
 

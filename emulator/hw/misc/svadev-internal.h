@@ -61,6 +61,7 @@ typedef struct SVAFlight {
     AddressSpace *as;           /* NULL: there is none */
     hwaddr addr;
     hwaddr len;
+    bool translated;            /* by the function's own TLB */
 } SVAFlight;
 
 typedef struct SVAGroup SVAGroup;

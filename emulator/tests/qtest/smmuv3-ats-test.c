@@ -821,6 +821,93 @@ static void test_answer_late(void)
     stop(&b);
 }
 
+/* What is in front of a CMD_SYNC */
+enum {
+    FRONT_NOTHING,
+    FRONT_ATC_INV,
+    FRONT_ATC_INV_OTHER,    /* of the second svadev */
+    FRONT_ATS_OFF,          /* ATS disabled, and FRONT_ATC_INV */
+    FRONT_CFGI,
+};
+
+/*
+ * How many of 8 writes of the first svadev to @va that are in flight are over
+ * when a CMD_SYNC completes?
+ */
+static int over_by(Bench *b, int ssid, uint64_t va, uint32_t mode, int front)
+{
+    int i, n = 0, over = 0;
+
+    for (i = 0; i < 1000 && n < 8; i++) {
+        sva_set_queue(b->qts, bars(0), 0, ssid, mode);
+        sva_start(b->qts, bars(0), 0, SVADEV_OP_WRITE, va, i);
+        /* As much time as a translation takes, and less than a flight */
+        qtest_clock_step(b->qts, 1000);
+        if (get(b, page_reg(SVADEV_STATUS)) == SVADEV_STATUS_BUSY) {
+            n++;
+            if (front == FRONT_ATS_OFF) {
+                set_ats(b, 0, false);
+            }
+            if (front == FRONT_CFGI) {
+                cmd(b, CFGI_STE, 0, SID, 1);
+            } else if (front != FRONT_NOTHING) {
+                atc_inv(b, front == FRONT_ATC_INV_OTHER ? SID2 : SID, ATC_SSV,
+                        ssid, va, 0);
+            }
+            cmd(b, SYNC, 0, 0, 0);
+            qtest_clock_step(b->qts, 10);
+            while (!consumed(b)) {
+                qtest_clock_step(b->qts, 1000);
+            }
+            over += get(b, page_reg(SVADEV_STATUS)) == SVADEV_STATUS_OK;
+            set_ats(b, 0, true);
+        }
+        qtest_clock_step(b->qts, 2 * SCALE_MS);
+        g_assert_cmpuint(get(b, page_reg(SVADEV_STATUS)), ==,
+                         SVADEV_STATUS_OK);
+    }
+    g_assert_cmpint(n, ==, 8);
+    return over;
+}
+
+/*
+ * A CMD_SYNC waits for what its SMMU has translated. What a function has
+ * translated by its own cache is waited for by its answer, and behind an
+ * invalidation of its STE, which every translated request is checked against.
+ */
+static void test_flight(void)
+{
+    static const int over[] = {
+        [FRONT_NOTHING] = 0,
+        [FRONT_ATC_INV] = 8,
+        [FRONT_ATC_INV_OTHER] = 0,
+        [FRONT_ATS_OFF] = 8,
+        [FRONT_CFGI] = 8,
+    };
+    Bench b = start("-global arm-smmuv3.ats=on "
+                    "-global arm-smmuv3.x-wild=0 "
+                    "-global arm-smmuv3.x-sync-ns=1");
+    int i;
+
+    set_eats(&b, 1);
+    set_ats(&b, 0, true);
+    set_ats(&b, 1, true);
+    g_assert_cmpint(over_by(&b, PASID, VA, 0, FRONT_NOTHING), ==, 8);
+    for (i = 0; i < ARRAY_SIZE(over); i++) {
+        g_test_message("behind %d", i);
+        g_assert_cmpint(over_by(&b, PASID, VA, SVADEV_Q_MODE_ATS, i), ==,
+                        over[i]);
+    }
+    g_assert_cmpuint(counter(&b, "atc_inv.timeout"), ==, 0);
+    stop(&b);
+
+    /* It is of the second SMMU, which is not enabled */
+    b = start("-M x-second-smmu=0x18 "
+              "-global arm-smmuv3.x-sync-ns=1");
+    g_assert_cmpint(over_by(&b, -1, DATA, 0, FRONT_NOTHING), ==, 0);
+    stop(&b);
+}
+
 /* CERROR_ATC_INV_SYNC after the time-out, and the cache keeps the entry */
 static void test_answer_never(void)
 {
@@ -1100,6 +1187,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-ats/timeout", test_timeout);
     qtest_add_func("/smmuv3-ats/answer-late", test_answer_late);
     qtest_add_func("/smmuv3-ats/answer-never", test_answer_never);
+    qtest_add_func("/smmuv3-ats/flight", test_flight);
     qtest_add_func("/smmuv3-ats/late-failed", test_late_failed);
     qtest_add_func("/smmuv3-ats/answer-given-up", test_answer_given_up);
     qtest_add_func("/smmuv3-ats/answer-pulled", test_answer_pulled);

@@ -18,6 +18,7 @@
 typedef struct IOMMUFlight {
     uint64_t number;
     PCIDevice *dev;
+    Object *iommu;
     bool translated;
     unsigned int kinds;
     int64_t end_ns;
@@ -60,6 +61,24 @@ void iommu_flight_land(IOMMUFlight *flight);
 uint64_t iommu_flight_mark(void);
 
 /**
+ * struct IOMMUFlightKinds: of the accesses in flight, those that are waited for
+ *
+ * @iommu: of functions behind this IOMMU, or of all if NULL
+ *
+ * @dev: of this device, or of all if NULL
+ *
+ * @untranslated: IOMMU_FLIGHT_*: of what the IOMMU has translated
+ *
+ * @translated: IOMMU_FLIGHT_*: of what the device has by its own TLB
+ */
+typedef struct IOMMUFlightKinds {
+    const Object *iommu;
+    const PCIDevice *dev;
+    unsigned int untranslated;
+    unsigned int translated;
+} IOMMUFlightKinds;
+
+/**
  * iommu_flight_over: have the accesses that were in flight reached memory?
  *
  * The completion of an invalidation must not be signalled before: an access
@@ -67,44 +86,15 @@ uint64_t iommu_flight_mark(void);
  *
  * @mark: from iommu_flight_mark(), or 0 for no access at all
  *
- * @kinds: IOMMU_FLIGHT_*: those of these kinds
+ * @kinds: which of them
  *
  * @again_ns: when to ask again, in nanoseconds of QEMU_CLOCK_VIRTUAL; set if
  *   they have not
  *
  * Returns: true if they have, or were dropped
  */
-bool iommu_flight_over(uint64_t mark, unsigned int kinds, int64_t *again_ns);
-
-/**
- * iommu_flight_over_untranslated: likewise, of accesses that the IOMMU has
- * translated
- *
- * @mark: from iommu_flight_mark(), or 0 for no access at all
- *
- * @kinds: IOMMU_FLIGHT_*: those of these kinds
- *
- * @again_ns: when to ask again; set if they have not
- *
- * Returns: true if they have, or were dropped
- */
-bool iommu_flight_over_untranslated(uint64_t mark, unsigned int kinds,
-                                    int64_t *again_ns);
-
-/**
- * iommu_flight_over_translated: likewise, of accesses that a device has
- * translated by its own TLB
- *
- * @mark: from iommu_flight_mark(), or 0 for no access at all
- *
- * @dev: the device
- *
- * @again_ns: when to ask again; set if they have not
- *
- * Returns: true if they have, or were dropped
- */
-bool iommu_flight_over_translated(uint64_t mark, const PCIDevice *dev,
-                                  int64_t *again_ns);
+bool iommu_flight_over(uint64_t mark, const IOMMUFlightKinds *kinds,
+                       int64_t *again_ns);
 
 /**
  * iommu_inv_set_settled: say where an IOMMU keeps what it has invalidated
