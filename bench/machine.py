@@ -51,8 +51,10 @@ def arch_of(name):
 
 
 def like(name):
-    """The machines that are like another."""
-    return [x for x in SECTIONS.sections() if SECTIONS[x].get("like") == name]
+    """The machines that are like another, and can run all that it can."""
+    return [x for x in SECTIONS.sections() if
+            SECTIONS[x].get("like") == name and
+            SECTIONS[x].get("suites") != "named"]
 
 
 def seed_of(text):

@@ -67,6 +67,9 @@ static int (*executed)(char **argv);
 /* What a kernel has left behind that has crashed: nobody will answer requests */
 static struct sva_counters crashed;
 
+/* Do pages migrate to the node that uses them? */
+#define BALANCING	"/proc/sys/kernel/numa_balancing"
+
 /* What a program does before its cases. Returns false if it cannot. */
 static bool (*prepare)(void);
 

@@ -588,7 +588,6 @@ TEST_F(sva, soft_dirty)
 	munmap(p, pages * PAGE);
 }
 
-#define BALANCING	"/proc/sys/kernel/numa_balancing"
 #define BALANCING_KNOBS	"/sys/kernel/debug/sched/numa_balancing/"
 
 static long vmstat_read(const char *name)

@@ -30,7 +30,7 @@
  * Less than what svadev's driver allows a queue to become idle.
  */
 #define PARK_SOON_MS	3000
-#define PARK_STUCK_US	50000
+#define PARK_STUCK_US	200000
 
 /* Shared by the server and the processes of a case */
 struct park {
@@ -331,10 +331,12 @@ static inline char park_task_state(pid_t pid, pid_t tid)
 /* Has a process begun to close one of its files, and had time to get stuck? */
 static inline bool park_closes(pid_t pid, int fd)
 {
+	struct stat st;
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
-	return access(path, F_OK) && errno == ENOENT && !usleep(PARK_STUCK_US);
+	/* Of the link: not to hold the file ourselves when it is closed */
+	return lstat(path, &st) && errno == ENOENT && !usleep(PARK_STUCK_US);
 }
 
 /* Where the tasks of a process wait in the kernel, for the log of a failure */
