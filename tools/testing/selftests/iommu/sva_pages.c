@@ -490,7 +490,7 @@ TEST_F(sva, collapse)
 	struct sva_queue q[QUEUES];
 	uint8_t *p = map_for_huge(1);
 	/* Without IOPF an upgrade in place ends it, in some rounds */
-	int rounds = driver_serves(&self->before) ? 300 : 5;
+	int rounds = driver_serves(&self->before) ? 4000 : 5;
 	bool busy = true;
 	uint64_t pfn;
 	int i, round;

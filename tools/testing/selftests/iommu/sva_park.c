@@ -87,6 +87,8 @@ static void device_waits(struct park *park, int number)
 	park_device(park, &q, true);
 	park_set(&park->ready, 1);
 	CHECK(SOON(park_get(&park->go)));
+	/* To exit while a device is at work is for sva_exit */
+	sva_close(&q);
 }
 
 /* The device waits for the page, and the queue is closed */

@@ -307,6 +307,8 @@ static pid_t wait_and_map(struct park *park, int number)
 		usleep(SERVED_US / 5);
 		park_set(&park->ready, 1);
 		CHECK(SOON(park_get(&park->go)));
+		/* To exit while a device is at work is for sva_exit */
+		sva_close(&q);
 		_exit(0);
 	}
 	return pid;
