@@ -855,6 +855,8 @@ TEST_F(sva, ksm)
 	struct sva_queue q;
 	int round;
 
+	if (driver_serves(&self->before))
+		SKIP(return, "without IOPF an upgrade in place ends it by chance");
 	ASSERT_NE(MAP_FAILED, p);
 	memset(p, 0, 3 * PAGE);
 	ASSERT_EQ(0, sva_open(device[0], &q));
