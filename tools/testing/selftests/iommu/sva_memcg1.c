@@ -72,7 +72,8 @@ static void other_process(struct shared *shared, const char *name)
 	_exit(0);
 }
 
-static void others_beside(struct __test_metadata *_metadata, bool full)
+static void others_beside(struct __test_metadata *_metadata,
+			  struct _test_data_sva *self, bool full)
 {
 	struct shared *shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -114,6 +115,8 @@ static void others_beside(struct __test_metadata *_metadata, bool full)
 		EXPECT_EQ(0, wait_child(pid));
 		EXPECT_TRUE(memcg_remove("full"));
 	}
+	/* Pages were reclaimed that the device was using */
+	EXPECT_TRUE(device_is_quiet(&self->before));
 	for (i = 0; i < OTHERS; i++) {
 		snprintf(name, sizeof(name), "other%d", i);
 		EXPECT_TRUE(memcg_remove(name));
@@ -128,10 +131,10 @@ static void others_beside(struct __test_metadata *_metadata, bool full)
 /* Control */
 TEST_F(sva, others_at_their_limits)
 {
-	others_beside(_metadata, false);
+	others_beside(_metadata, self, false);
 }
 
 TEST_F(sva, others_beside_a_full_cgroup)
 {
-	others_beside(_metadata, true);
+	others_beside(_metadata, self, true);
 }
