@@ -604,7 +604,10 @@ static bool atc_answer(SMMUv3State *s, SMMUv3ATCInv *inv)
     SMMUv3ATS *ats = s->sva->ats;
 
     if (!pci) {
-        /* It was pulled before it answered. A CMD_SYNC that failed is past. */
+        /*
+         * It was pulled before it answered. If it was given up, the CMD_SYNC
+         * behind it has failed already, and no other one waits.
+         */
         ats->inv_timeout++;
         ats->timed_out |= !inv->given_up;
         return true;
@@ -733,11 +736,12 @@ void smmuv3_ats_inval(SMMUv3State *s, Cmd *cmd)
 }
 
 /**
- * smmuv3_ats_sync_waits - does a CMD_SYNC wait for an answer?
+ * smmuv3_ats_sync_waits - does a CMD_SYNC wait for functions?
  * @s: SMMU
  * @due_ns: when to ask again, set if it does (out)
  *
- * Return: false if all are answered, or one was given up
+ * Return: false if all invalidations are answered, and the accesses have reached
+ * memory that an answer does not pass, or if one was given up
  */
 bool smmuv3_ats_sync_waits(SMMUv3State *s, int64_t *due_ns)
 {

@@ -626,8 +626,11 @@ IOMMUTLBEntry smmuv3_sva_translate_mr(SMMUDevice *sdev, hwaddr addr,
 /**
  * smmuv3_find_sdev - what an SMMU keeps for a function
  * @bus: bus of the function
- * @opaque: any of the SMMUs of the bus
+ * @opaque: the SMMU that is registered for the bus; the function may be behind
+ *          its second one
  * @devfn: device and function number
+ *
+ * Return: the state of the function at the SMMU that it is behind
  */
 SMMUDevice *smmuv3_find_sdev(PCIBus *bus, void *opaque, int devfn)
 {

@@ -152,8 +152,8 @@ static pid_t start_parked(struct park *park, int number,
 	if (!SOON(park_get(&park->ready)) ||
 	    (parked != device_waits &&
 	     !SOON(park_get(&park->ended) ||
-		   (parked == closer ? park_closes(pid, park->fd) :
-		    park_task_state(pid, pid) == 'D'))))
+		   park_task_state(pid, pid) == 'D' ||
+		   (park->fd && park_closes(pid, park->fd)))))
 		return -1;
 	return pid;
 }

@@ -30,6 +30,7 @@
  * Less than what svadev's driver allows a queue to become idle.
  */
 #define PARK_SOON_MS	3000
+/* From the begin of a close() until it holds the locks that others wait for */
 #define PARK_STUCK_US	200000
 
 /* Shared by the server and the processes of a case */
